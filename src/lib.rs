@@ -1,0 +1,9 @@
+//! Spark's streaming SQL in one binary.
+
+pub mod batch;
+pub mod durable;
+pub mod error;
+pub mod plan;
+pub mod progress;
+pub mod time;
+pub mod window;

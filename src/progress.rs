@@ -1,0 +1,114 @@
+//! What one trigger did, under the keys of Spark's `StreamingQueryProgress`.
+//!
+//! Serialised it is Spark's JSON, with one key more at the top: `watermark`, which Spark keeps
+//! under `eventTime`. Times are ISO-8601 text in UTC, durations are milliseconds.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The report of one micro-batch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StreamingQueryProgress {
+    /// The query's identity, kept by the checkpoint.
+    pub id: String,
+    /// New at each start.
+    pub run_id: String,
+    /// The name of the streaming table.
+    pub name: String,
+    /// When the trigger started.
+    pub timestamp: String,
+    /// The number of the batch.
+    pub batch_id: u64,
+    /// How long the trigger took, in milliseconds.
+    pub batch_duration: u64,
+    /// Rows read from all sources.
+    pub num_input_rows: u64,
+    /// `numInputRows` over the time since the trigger before started; absent in a run's first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_rows_per_second: Option<f64>,
+    /// `numInputRows` over the trigger's duration.
+    #[serde(default)]
+    pub processed_rows_per_second: f64,
+    /// How long each step took, in milliseconds, by Spark's names.
+    pub duration_ms: BTreeMap<String, u64>,
+    /// `avg`, `max`, `min` of the event times in the batch, and the `watermark` that it ran with;
+    /// empty where the query has no watermark.
+    #[serde(default)]
+    pub event_time: BTreeMap<String, String>,
+    /// The watermark that the batch ran with; null where the query has none.
+    #[serde(default)]
+    pub watermark: Option<String>,
+    /// The operators with memory, the one nearest to the sink first.
+    pub state_operators: Vec<StateOperatorProgress>,
+    /// One entry a source, in the order of the query text.
+    pub sources: Vec<SourceProgress>,
+    /// Where the result went.
+    pub sink: SinkProgress,
+}
+
+/// What one operator with memory did in a batch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StateOperatorProgress {
+    /// Spark's name for the kind of operator: `stateStoreSave`, `dedupe` …
+    pub operator_name: String,
+    /// Rows kept after the batch.
+    pub num_rows_total: u64,
+    /// Rows put in this batch.
+    pub num_rows_updated: u64,
+    /// Rows that the watermark removed.
+    pub num_rows_removed: u64,
+    /// Rows (for aggregations: groups) that came too late.
+    pub num_rows_dropped_by_watermark: u64,
+    /// Bytes held in memory.
+    pub memory_used_bytes: u64,
+    /// Milliseconds to make the batch's change permanent.
+    pub commit_time_ms: u64,
+}
+
+/// What one source gave to a batch.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SourceProgress {
+    /// What it is: `FileStreamSource[input/events]`.
+    pub description: String,
+    /// How far the batch before had got.
+    pub start_offset: serde_json::Value,
+    /// How far this batch got.
+    pub end_offset: serde_json::Value,
+    /// Rows read.
+    pub num_input_rows: u64,
+    /// Rows a second since the trigger before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_rows_per_second: Option<f64>,
+    /// Rows a second of this trigger's duration.
+    #[serde(default)]
+    pub processed_rows_per_second: f64,
+    /// Lines that could not be read as a row.
+    #[serde(default)]
+    pub num_corrupt_rows: u64,
+}
+
+/// What went into the sink.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SinkProgress {
+    /// What it is: `DeltaSink[data/events]`.
+    pub description: String,
+    /// Rows handed to the sink.
+    pub num_output_rows: u64,
+}
+
+impl StreamingQueryProgress {
+    /// Rows dropped as too late, over all operators.
+    pub fn late_rows(&self) -> u64 {
+        self.state_operators.iter().map(|o| o.num_rows_dropped_by_watermark).sum()
+    }
+
+    /// Rows in state, over all operators.
+    pub fn state_rows(&self) -> u64 {
+        self.state_operators.iter().map(|o| o.num_rows_total).sum()
+    }
+}
