@@ -3,6 +3,7 @@
 pub mod batch;
 pub mod durable;
 pub mod error;
+pub mod generate;
 pub mod plan;
 pub mod progress;
 pub mod time;
