@@ -6,5 +6,6 @@ pub mod error;
 pub mod generate;
 pub mod plan;
 pub mod progress;
+pub mod state;
 pub mod time;
 pub mod window;

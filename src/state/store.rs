@@ -1,0 +1,269 @@
+//! A [`StateTable`] with its files: a log of changes, and now and then a snapshot.
+//!
+//! `<N>.change` is what batch N did to the table; `<N>.snapshot` is the whole table after batch N.
+//! The table after any batch is the newest snapshot up to it and the changes that follow. The two
+//! newest snapshots stay, with all changes after the older one: a snapshot that turns out to be
+//! damaged can be made again, and every recent batch can be gone back to.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use super::file::{self, Kind, Step, Unusable};
+use super::own::own;
+use super::table::{Put, StateTable};
+use crate::batch::BatchId;
+use crate::durable::{self, Disk};
+use crate::error::{Error, Result};
+
+/// A snapshot is written once the changes since the last one weigh more than that one did, and at
+/// least this many bytes. So over its life a row is written into snapshots about as often as into
+/// changes: the cost a batch is a constant (amortised), and reading back takes at most about twice
+/// what reading a snapshot takes. The whole snapshot is in memory while it is written, compressed.
+const SNAPSHOT_BYTES: u64 = if cfg!(test) { 4 * CHANGE_WEIGHT } else { 1024 * 1024 };
+
+/// What a change weighs at least: to open a small file costs about as much as to read this much.
+/// Without it a large state with tiny changes would be read back from 100,000 files.
+const CHANGE_WEIGHT: u64 = 16 * 1024;
+
+/// So many old files are removed a batch, at most. More than one is made a batch only now and then,
+/// so the old ones never pile up, and no batch waits for a thousand removals.
+const REMOVALS: usize = 4;
+
+/// What [`StateStore::seal`] wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealed {
+    /// Bytes in the new files.
+    pub bytes: u64,
+}
+
+/// A [`StateTable`] and its folder, `checkpoints/<query>/state/<operator>/`.
+///
+/// Between two [`StateStore::seal`]s the table is ahead of its files. When a batch fails, drop the
+/// store and open it again.
+pub struct StateStore {
+    folder: PathBuf,
+    disk: Disk,
+    keys: usize,
+    table: StateTable,
+    version: Option<BatchId>,
+    /// What this batch has done so far.
+    steps: Vec<Step>,
+    /// The files from which this version can be had.
+    changes: BTreeSet<BatchId>,
+    snapshots: BTreeSet<BatchId>,
+    /// Files of batches after the version, which a crash has left.
+    left_over: Vec<PathBuf>,
+    removals: VecDeque<PathBuf>,
+    snapshot_bytes: u64,
+    weight_since: u64,
+}
+
+impl StateStore {
+    /// The state as it was after batch `version`; `None`: empty. `schema`, `keys` and `expiry` are
+    /// those of [`StateTable::new`].
+    ///
+    /// Files of later batches, which a crash has left, are ignored; the next [`StateStore::seal`]
+    /// removes them. Nothing is written or removed by opening.
+    ///
+    /// # Errors
+    ///
+    /// `STATE_FILE_MISSING` and `STATE_FILE_CORRUPT` name the file and what to do;
+    /// `STATE_SCHEMA_CHANGED`: the rows have other columns.
+    pub fn open(
+        folder: PathBuf,
+        disk: Disk,
+        schema: SchemaRef,
+        keys: usize,
+        expiry: Option<usize>,
+        version: Option<BatchId>,
+    ) -> Result<Self> {
+        let mut store = StateStore {
+            folder,
+            disk,
+            keys,
+            table: StateTable::new(schema.clone(), keys, expiry)?,
+            version,
+            steps: Vec::new(),
+            changes: BTreeSet::new(),
+            snapshots: BTreeSet::new(),
+            left_over: Vec::new(),
+            removals: VecDeque::new(),
+            snapshot_bytes: 0,
+            weight_since: 0,
+        };
+        store.disk.create_folder(&store.folder)?;
+        store.list()?;
+        let Some(version) = version else { return Ok(store) };
+        // The newest snapshot first; a damaged one is made up for by the one before it.
+        let mut starts: Vec<Option<BatchId>> =
+            store.snapshots.iter().rev().copied().map(Some).collect();
+        if store.changes.contains(&0) || starts.is_empty() {
+            starts.push(None);
+        }
+        let mut first_error = None;
+        for start in starts {
+            match store.replay(start, version) {
+                Ok(()) => return Ok(store),
+                Err(error) => {
+                    tracing::warn!("{error}; trying an older snapshot, if there is one");
+                    first_error.get_or_insert(error);
+                    store.table = StateTable::new(schema.clone(), keys, expiry)?;
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| Error::internal("a state without a place to start")))
+    }
+
+    /// The rows.
+    pub fn table(&self) -> &StateTable {
+        &self.table
+    }
+
+    /// [`StateTable::put`], as a part of this batch's change.
+    pub fn put(&mut self, rows: &RecordBatch) -> Result<Put> {
+        let put = self.table.put(rows)?;
+        if rows.num_rows() > 0 {
+            self.steps.push(Step::Put(own(rows.clone())?));
+        }
+        Ok(put)
+    }
+
+    /// [`StateTable::expire`], as a part of this batch's change.
+    pub fn expire(&mut self, watermark_us: i64) -> Result<usize> {
+        let removed = self.table.expire(watermark_us)?;
+        if removed > 0 {
+            self.steps.push(Step::Expire(watermark_us));
+        }
+        Ok(removed)
+    }
+
+    /// Makes the change of this batch permanent, and every now and then a snapshot. Batches are
+    /// sealed one after the other from 0 on, those that changed nothing too: a missing file is
+    /// then always a loss.
+    pub fn seal(&mut self, batch: BatchId) -> Result<Sealed> {
+        let expected = self.version.map_or(0, |version| version + 1);
+        if batch != expected {
+            return Err(Error::internal(format!(
+                "state of batch {batch} was to be sealed, the next one is {expected}"
+            )));
+        }
+        // A snapshot of a batch that never was must not be found by a later start.
+        for path in self.left_over.drain(..) {
+            self.disk.remove(&path)?;
+        }
+        let mut bytes = self.write(Kind::Change, batch, &self.steps)?;
+        self.steps.clear();
+        self.changes.insert(batch);
+        self.version = Some(batch);
+        self.weight_since += bytes.max(CHANGE_WEIGHT);
+        if self.weight_since > self.snapshot_bytes.max(SNAPSHOT_BYTES) {
+            let steps: Vec<Step> = self.table.rows()?.into_iter().map(Step::Put).collect();
+            self.snapshot_bytes = self.write(Kind::Snapshot, batch, &steps)?;
+            self.weight_since = 0;
+            self.snapshots.insert(batch);
+            bytes += self.snapshot_bytes;
+            self.let_go();
+        }
+        for _ in 0..REMOVALS {
+            let Some(path) = self.removals.pop_front() else { break };
+            self.disk.remove(&path)?;
+        }
+        Ok(Sealed { bytes })
+    }
+
+    fn path(&self, kind: Kind, batch: BatchId) -> PathBuf {
+        self.folder.join(format!("{batch}.{}", kind.extension()))
+    }
+
+    fn write(&self, kind: Kind, batch: BatchId, steps: &[Step]) -> Result<u64> {
+        let bytes = file::write(kind, batch, self.keys, self.table.schema(), steps)?;
+        self.disk.replace(&self.path(kind, batch), &bytes)?;
+        Ok(bytes.len() as u64)
+    }
+
+    /// Puts what the two newest snapshots make superfluous on the list of removals.
+    fn let_go(&mut self) {
+        while self.snapshots.len() > 2
+            && let Some(old) = self.snapshots.pop_first()
+        {
+            self.removals.push_back(self.path(Kind::Snapshot, old));
+        }
+        let Some(&older) = self.snapshots.first().filter(|_| self.snapshots.len() == 2) else {
+            return;
+        };
+        let kept = self.changes.split_off(&(older + 1));
+        for old in std::mem::replace(&mut self.changes, kept) {
+            self.removals.push_back(self.path(Kind::Change, old));
+        }
+    }
+
+    /// Learns what files there are: the only time that the folder is listed.
+    fn list(&mut self) -> Result<()> {
+        for name in durable::names(&self.folder)? {
+            let path = self.folder.join(&name);
+            if durable::is_temporary(&name) {
+                self.left_over.push(path);
+                continue;
+            }
+            let stem = path.file_stem().and_then(|s| s.to_str());
+            let Some(batch) = stem.and_then(|s| s.parse::<BatchId>().ok()) else { continue };
+            let extension = path.extension().and_then(|e| e.to_str());
+            let kinds = [Kind::Change, Kind::Snapshot];
+            match kinds.into_iter().find(|k| Some(k.extension()) == extension) {
+                Some(_) if self.version.is_none_or(|version| batch > version) => {
+                    self.left_over.push(path);
+                }
+                Some(Kind::Change) => drop(self.changes.insert(batch)),
+                Some(Kind::Snapshot) => drop(self.snapshots.insert(batch)),
+                None => {}
+            }
+        }
+        self.let_go();
+        Ok(())
+    }
+
+    /// Fills the (empty) table from a snapshot, or from nothing, and the changes after it.
+    fn replay(&mut self, start: Option<BatchId>, version: BatchId) -> Result<()> {
+        (self.snapshot_bytes, self.weight_since) = (0, 0);
+        if let Some(start) = start {
+            self.snapshot_bytes = self.read(Kind::Snapshot, start)?;
+        }
+        for batch in start.map_or(0, |start| start + 1)..=version {
+            self.weight_since += self.read(Kind::Change, batch)?.max(CHANGE_WEIGHT);
+        }
+        Ok(())
+    }
+
+    /// Does to the table what a file says; gives its size.
+    fn read(&mut self, kind: Kind, batch: BatchId) -> Result<u64> {
+        const WAY_OUT: &str = "restore the checkpoint folder from a copy, or start over: remove the \
+                               query's checkpoint folder and its output table";
+        let path = self.path(kind, batch);
+        let Some(bytes) = durable::read(&path)? else {
+            return Err(Error::storage(
+                "STATE_FILE_MISSING",
+                format!("{} is needed to know the state again, and is not there", path.display()),
+            )
+            .hint(WAY_OUT));
+        };
+        match file::replay(kind, batch, self.keys, &bytes, &mut self.table)? {
+            Ok(()) => Ok(bytes.len() as u64),
+            Err(why @ Unusable::Corrupt(_)) => Err(Error::storage(
+                "STATE_FILE_CORRUPT",
+                format!("{} is damaged: {why}", path.display()),
+            )
+            .hint(WAY_OUT)),
+            Err(why @ Unusable::Different(_)) => Err(Error::storage(
+                "STATE_SCHEMA_CHANGED",
+                format!("{} does not belong to this query: {why}", path.display()),
+            )
+            .hint(
+                "change the query back, or start over: remove the query's checkpoint folder and \
+                 its output table",
+            )),
+        }
+    }
+}
