@@ -1,6 +1,7 @@
 //! Spark's streaming SQL in one binary.
 
 pub mod batch;
+pub mod checkpoint;
 pub mod durable;
 pub mod error;
 pub mod generate;

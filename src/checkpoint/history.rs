@@ -1,0 +1,121 @@
+//! What each source gave to batches long past: `sources/<i>/history`.
+//!
+//! A folder source must know every file that it has ever given, but `offsets/` keeps about a hundred
+//! batches. So before older ones are removed, what they took is appended here: one sealed record a
+//! clean-up. The file only grows; a crash can leave a part of a record at its end, which is cut off
+//! before the next one is written (its batches are still in `offsets/` then). A source that needs
+//! nothing but its newest decision has only that one in each record.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::log::{BatchLog, Found, Offsets, corrupt, foreign, sealed};
+use crate::batch::BatchId;
+use crate::durable::{self, Disk, SealError};
+use crate::error::{Error, Result};
+
+const KIND: &str = "takes";
+
+/// The takes of a range of batches, ends included.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Record {
+    first_batch: BatchId,
+    last_batch: BatchId,
+    /// Batches that took nothing are left out.
+    takes: Vec<(BatchId, Value)>,
+}
+
+/// The history of one source.
+#[derive(Debug)]
+pub(super) struct History {
+    path: PathBuf,
+    /// The first batch that is in no record.
+    pub(super) next: BatchId,
+    /// Bytes after the last whole record: what a crash has left.
+    torn: bool,
+}
+
+impl History {
+    /// Reads the history of source `source`; the takes, in order, are added to `takes`.
+    pub(super) fn read(checkpoint: &Path, source: usize, takes: &mut Vec<Value>) -> Result<Self> {
+        let path = checkpoint.join("sources").join(source.to_string()).join("history");
+        let bytes = durable::read(&path)?.unwrap_or_default();
+        let (mut rest, mut next) = (&bytes[..], 0);
+        while !rest.is_empty() {
+            let body = match durable::unseal(KIND, rest) {
+                Ok((body, after)) => {
+                    rest = after;
+                    body
+                }
+                Err(SealError::Torn(_)) => break,
+                Err(SealError::Foreign(why)) => return Err(foreign(&path, &why)),
+            };
+            let record: Record = serde_json::from_slice(body)
+                .map_err(|e| corrupt(checkpoint, format!("{}: {e}", path.display())))?;
+            // A range that a crash let be written twice counts once.
+            takes.extend(record.takes.into_iter().filter(|(b, _)| *b >= next).map(|(_, t)| t));
+            next = next.max(record.last_batch + 1);
+        }
+        Ok(Self { path, next, torn: !rest.is_empty() })
+    }
+
+    /// Makes the takes of all batches before `end` permanent, which are still in `offsets`.
+    pub(super) fn append(
+        &mut self,
+        disk: Disk,
+        end: BatchId,
+        takes: Vec<(BatchId, Value)>,
+    ) -> Result<()> {
+        if self.torn {
+            self.cut(disk)?;
+        }
+        if let Some(folder) = self.path.parent() {
+            disk.create_folder(folder)?;
+        }
+        let record = Record { first_batch: self.next, last_batch: end - 1, takes };
+        disk.append(&self.path, &sealed(KIND, &record)?)?;
+        self.next = end;
+        Ok(())
+    }
+
+    /// Cuts off what follows the last whole record.
+    fn cut(&mut self, disk: Disk) -> Result<()> {
+        let bytes = durable::read(&self.path)?.unwrap_or_default();
+        let mut rest = &bytes[..];
+        while let Ok((_, after)) = durable::unseal(KIND, rest) {
+            rest = after;
+        }
+        disk.replace(&self.path, &bytes[..bytes.len() - rest.len()])?;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+/// The decisions of all batches from `first` to before `end`. One that is missing was lost: it is
+/// neither in the history nor in `offsets/`.
+pub(super) fn decisions(
+    checkpoint: &Path,
+    offsets: &BatchLog,
+    first: BatchId,
+    end: BatchId,
+) -> Result<Vec<(BatchId, Offsets)>> {
+    let mut decisions = Vec::new();
+    for batch in first..end {
+        let lost = |why: &str| -> Error {
+            let path = offsets.path(batch);
+            corrupt(
+                checkpoint,
+                format!("what batch {batch} read is unknown: {} {why}", path.display()),
+            )
+        };
+        match offsets.read(batch)? {
+            Found::Whole(decided) => decisions.push((batch, decided)),
+            Found::Missing => return Err(lost("is missing")),
+            Found::Torn(why) => return Err(lost(&format!("is not whole ({why})"))),
+        }
+    }
+    Ok(decisions)
+}

@@ -1,0 +1,37 @@
+//! Checkpoint: what has been decided → `checkpoints/<query>/{metadata.json, offsets, commits, sources}`.
+//!
+//! A query that stops, by itself or by a power cut, goes on from what lies here. The checkpoint
+//! *takes* the decisions of the engine (what a batch reads, that it is done), makes each permanent
+//! as one file, and *gives* them back after a restart. It *never* decides itself, never reads half a
+//! file as if it were whole, and removes nothing but its own old files.
+//!
+//! ```text
+//! metadata.json        who the query is, and the facts that may not change      pinned
+//! LOCK                 held by the process that runs the query
+//! offsets/N            what batch N reads, its time and its watermark: batch N is fixed by it
+//! commits/N            batch N is done; the watermark of batch N+1
+//! sources/<i>/history  what source i gave to batches whose offsets are removed  history
+//! state/<operator>/    see `crate::state`
+//! ```
+//!
+//! - [`open`]: the folder, its lock, its identity
+//! - [`log`]: `offsets/` and `commits/`, one file a batch
+//! - [`recovery`]: what to do next, from what is there
+//! - [`history`]: the takes of batches long past
+//! - [`pinned`]: what may not change
+//! - [`show`]: all of it for people, without the lock
+
+pub mod history;
+pub mod log;
+pub mod open;
+pub mod pinned;
+pub mod recovery;
+pub mod show;
+#[cfg(test)]
+mod tests;
+
+pub use log::{Commit, Offsets};
+pub use open::Checkpoint;
+pub use pinned::Pinned;
+pub use recovery::Recovery;
+pub use show::{Summary, pinned_facts, summary};

@@ -1,0 +1,233 @@
+//! The folder of a query's decisions, opened by the one process that runs the query.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::history::{self, History};
+use super::log::{self, BatchLog, Commit, Found, Offsets, corrupt};
+use super::pinned::Pinned;
+use super::recovery::{self, RETAINED, Recovery};
+use crate::batch::BatchId;
+use crate::durable::{Disk, FORMAT_VERSION, Lock, names};
+use crate::error::{Error, Result};
+
+/// `metadata.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Metadata {
+    /// The query's identity, random: the application id of its transactions in the sink.
+    pub(super) id: String,
+    pub(super) format_version: u32,
+    /// The program that made the checkpoint.
+    pub(super) engine_version: String,
+    pub(super) pinned: Pinned,
+}
+
+pub(super) const METADATA: &str = "metadata.json";
+pub(super) const METADATA_KIND: &str = "metadata";
+
+/// `checkpoints/<query>/`, held by this process until it is dropped.
+#[derive(Debug)]
+pub struct Checkpoint {
+    folder: PathBuf,
+    disk: Disk,
+    metadata: Metadata,
+    is_new: bool,
+    offsets: BatchLog,
+    commits: BatchLog,
+    /// The histories that [`Checkpoint::clean`] has written to, by source.
+    histories: BTreeMap<usize, History>,
+    _lock: Lock,
+}
+
+impl Checkpoint {
+    /// Opens the checkpoint in `folder`, or makes it, with a random query id and these facts.
+    ///
+    /// # Errors
+    ///
+    /// `CHECKPOINT_LOCKED`: another process runs the query. `CHECKPOINT_QUERY_CHANGED`: the
+    /// checkpoint was made with other facts, and has decided a batch since. `CHECKPOINT_CORRUPT`: the identity is gone, the
+    /// decisions are there.
+    pub fn open(folder: &Path, disk: Disk, pinned: &Pinned) -> Result<Checkpoint> {
+        disk.create_folder(folder)?;
+        let lock = lock(folder)?;
+        let path = folder.join(METADATA);
+        let (metadata, is_new) = match log::read::<Metadata>(&path, METADATA_KIND)? {
+            Found::Whole(mut metadata) => {
+                if metadata.pinned != *pinned && nothing_decided(folder)? {
+                    metadata.pinned = pinned.clone();
+                    disk.replace(&path, &log::sealed(METADATA_KIND, &metadata)?)?;
+                }
+                metadata.pinned.require_same(pinned, folder)?;
+                (metadata, false)
+            }
+            Found::Torn(why) => {
+                return Err(corrupt(folder, format!("{METADATA} is not whole ({why})")));
+            }
+            Found::Missing => (create(folder, disk, pinned)?, true),
+        };
+        disk.remove_temporaries(folder)?;
+        for name in ["offsets", "commits"] {
+            disk.create_folder(&folder.join(name))?;
+            disk.remove_temporaries(&folder.join(name))?;
+        }
+        Ok(Checkpoint {
+            folder: folder.to_path_buf(),
+            disk,
+            metadata,
+            is_new,
+            offsets: BatchLog::list(folder, "offsets")?,
+            commits: BatchLog::list(folder, "commits")?,
+            histories: BTreeMap::new(),
+            _lock: lock,
+        })
+    }
+
+    /// The query's identity: random, kept as long as the checkpoint is.
+    pub fn query_id(&self) -> &str {
+        &self.metadata.id
+    }
+
+    /// Whether this call of [`Checkpoint::open`] made it.
+    pub fn is_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// How the query goes on; see [`recovery`] for the table. Torn newest files
+    /// are set aside as `<N>.bad`.
+    pub fn recovery(&mut self) -> Result<Recovery> {
+        recovery::recover(&self.folder, self.disk, &mut self.offsets, &mut self.commits)
+    }
+
+    /// What a source gave to every batch, in order; batches that took nothing from it are left out.
+    /// Ask after [`Checkpoint::recovery`]. The last one is always there; all of them are for a
+    /// source that [`Checkpoint::clean`] was told needs them.
+    pub fn history(&self, source: usize) -> Result<Vec<Value>> {
+        let mut takes = Vec::new();
+        let archived = History::read(&self.folder, source, &mut takes)?;
+        let end = self.offsets.newest().map_or(0, |newest| newest + 1);
+        let decisions = history::decisions(&self.folder, &self.offsets, archived.next, end)?;
+        takes.extend(decisions.into_iter().filter_map(|(_, mut d)| take(&mut d, source)));
+        Ok(takes)
+    }
+
+    /// Fixes a batch: from here on it will read this, however often it is run.
+    ///
+    /// # Errors
+    ///
+    /// `CONCURRENT_STREAM_LOG_UPDATE`: the batch is fixed already.
+    pub fn write_offsets(&mut self, batch: BatchId, offsets: &Offsets) -> Result<()> {
+        self.offsets.write(self.disk, batch, offsets)
+    }
+
+    /// Ends a batch: it will not be run again.
+    ///
+    /// # Errors
+    ///
+    /// `CONCURRENT_STREAM_LOG_UPDATE`: the batch was ended already.
+    pub fn write_commit(&mut self, batch: BatchId, commit: &Commit) -> Result<()> {
+        self.commits.write(self.disk, batch, commit)
+    }
+
+    /// Removes the decisions of all but the newest hundred batches, once there are two hundred;
+    /// before that, does nothing at no cost, so it can be called after every batch. What they took
+    /// goes into the history of each source; `needs_history` says for each whether all of it is
+    /// needed, or the newest alone.
+    pub fn clean(&mut self, needs_history: &[bool]) -> Result<()> {
+        let (Some(newest), Some(&oldest)) = (self.offsets.newest(), self.offsets.batches().first())
+        else {
+            return Ok(());
+        };
+        if newest - oldest + 1 < 2 * RETAINED {
+            return Ok(());
+        }
+        // One more than is always needed: the newest may yet turn out to be torn.
+        let end = newest - RETAINED;
+        for (source, &all) in needs_history.iter().enumerate() {
+            // Taken out while it is written: after an error it is read from the disk again.
+            let mut history = match self.histories.remove(&source) {
+                Some(history) => history,
+                None => History::read(&self.folder, source, &mut Vec::new())?,
+            };
+            if history.next < end {
+                let decided = history::decisions(&self.folder, &self.offsets, history.next, end)?;
+                let takes =
+                    decided.into_iter().filter_map(|(b, mut d)| Some((b, take(&mut d, source)?)));
+                let mut takes: Vec<(BatchId, Value)> = takes.collect();
+                if !all {
+                    takes.drain(..takes.len().saturating_sub(1));
+                }
+                history.append(self.disk, end, takes)?;
+            }
+            self.histories.insert(source, history);
+        }
+        self.offsets.remove_before(self.disk, end)?;
+        self.commits.remove_before(self.disk, end)
+    }
+}
+
+fn take(decided: &mut Offsets, source: usize) -> Option<Value> {
+    decided.sources.get_mut(source).and_then(Option::take)
+}
+
+/// Whether no batch has ever been decided here: then the query may still be changed, since the facts
+/// protect nothing yet. (A first start can fail after this, at its sink, or meet no data.)
+fn nothing_decided(folder: &Path) -> Result<bool> {
+    for name in ["offsets", "commits", "sources"] {
+        if !names(&folder.join(name))?.is_empty() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Makes the identity of a new checkpoint, in a folder that must not hold decisions of an old one.
+fn create(folder: &Path, disk: Disk, pinned: &Pinned) -> Result<Metadata> {
+    for name in ["offsets", "commits", "sources", "state"] {
+        if !names(&folder.join(name))?.is_empty() {
+            return Err(corrupt(
+                folder,
+                format!("{METADATA} is missing, but {name}/ is not empty"),
+            ));
+        }
+    }
+    let metadata = Metadata {
+        id: uuid::Uuid::new_v4().to_string(),
+        format_version: FORMAT_VERSION,
+        engine_version: env!("CARGO_PKG_VERSION").to_string(),
+        pinned: pinned.clone(),
+    };
+    let bytes = log::sealed(METADATA_KIND, &metadata)?;
+    if disk.create(&folder.join(METADATA), &bytes)? {
+        Ok(metadata)
+    } else {
+        Err(Error::conflict(
+            "CONCURRENT_STREAM_LOG_UPDATE",
+            format!("another process has just made {}", folder.display()),
+        )
+        .hint("start again"))
+    }
+}
+
+/// The lock, or who has it.
+fn lock(folder: &Path) -> Result<Lock> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = if host.trim().is_empty() { "this machine" } else { host.trim() };
+    let me = format!("process {} on {host}\n", std::process::id());
+    Lock::take(&folder.join("LOCK"), &me)?.map_err(|holder| {
+        let holder = if holder.is_empty() { "another process".to_string() } else { holder };
+        Error::conflict("CHECKPOINT_LOCKED", format!("{} is in use by {holder}", folder.display()))
+            .hint(
+                "stop that process, or wait for its end, then start again; the lock goes with it, \
+             there is nothing to remove",
+            )
+    })
+}
