@@ -1,0 +1,285 @@
+//! Which files a batch takes, and what happens to them between the decision and the reading.
+
+use std::fs::{self, File};
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use arrow::datatypes::{DataType, Field, Schema};
+
+use super::*;
+
+struct Folder {
+    project: tempfile::TempDir,
+}
+
+impl Folder {
+    fn new() -> Self {
+        let project = tempfile::tempdir().unwrap();
+        fs::create_dir_all(project.path().join("input/events")).unwrap();
+        Self { project }
+    }
+
+    /// Writes a file with one row, whose time is `age` seconds after a fixed one.
+    fn put(&self, name: &str, age: u64) {
+        self.put_text(name, age, &format!("{{\"id\":\"{name}\"}}\n"));
+    }
+
+    fn put_text(&self, name: &str, age: u64, text: &str) {
+        let path = self.project.path().join("input/events").join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        let time = UNIX_EPOCH + Duration::from_secs(1_767_225_600 + age);
+        File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.project.path().join("input/events").join(name)).unwrap();
+    }
+
+    fn open(&self, options: &[(&str, &str)]) -> FileSource {
+        self.try_open("input/events", options).unwrap()
+    }
+
+    fn try_open(&self, path: &str, options: &[(&str, &str)]) -> Result<FileSource> {
+        let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
+        let options: Vec<_> = options.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        FileSource::open(self.project.path(), path, schema, &options)
+    }
+}
+
+/// Names in a take, without the folder.
+fn names(take: &Take) -> Vec<String> {
+    let files = taken_files(take).unwrap();
+    let short = |file: Taken| file.path.strip_prefix("input/events").unwrap().display().to_string();
+    files.into_iter().map(short).collect()
+}
+
+fn step(source: &mut FileSource) -> Vec<String> {
+    match source.next(Admit::Limited).unwrap() {
+        Some(take) => {
+            source.decided(&take).unwrap();
+            names(&take)
+        }
+        None => Vec::new(),
+    }
+}
+
+fn ids(read: &SourceRead) -> Vec<String> {
+    let column = |batch: &arrow::array::RecordBatch| {
+        let ids = arrow::array::AsArray::as_string::<i32>(batch.column(0)).clone();
+        ids.iter().map(|id| id.unwrap_or("NULL").to_owned()).collect::<Vec<_>>()
+    };
+    read.batches.iter().flat_map(column).collect()
+}
+
+#[test]
+fn takes_the_oldest_first_and_each_once() {
+    let folder = Folder::new();
+    folder.put("b.json", 1);
+    folder.put("c.json", 0);
+    folder.put("batch_0000/a.json", 1);
+    let mut source = folder.open(&[("MaxFilesPerTrigger", "1")]);
+    assert_eq!(step(&mut source), ["c.json"]);
+    assert_eq!(step(&mut source), ["b.json"]);
+    assert_eq!(step(&mut source), ["batch_0000/a.json"]);
+    assert!(step(&mut source).is_empty());
+}
+
+#[test]
+fn a_take_says_path_size_and_time_and_next_decides_nothing() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    let mut source = folder.open(&[]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    let file = json!({"path": "input/events/a.json", "size": 16, "mtime": 1_767_225_600_000_i64});
+    assert_eq!(take, json!({ "files": [file] }));
+    assert_eq!(source.next(Admit::Limited).unwrap(), Some(take));
+}
+
+#[test]
+fn a_file_that_arrives_late_with_an_old_time_is_found() {
+    let folder = Folder::new();
+    folder.put("b.json", 10);
+    folder.put("c.json", 11);
+    let mut source = folder.open(&[("maxFilesPerTrigger", "1")]);
+    assert_eq!(step(&mut source), ["b.json"]);
+    folder.put("a.json", 0);
+    assert_eq!(step(&mut source), ["c.json"]);
+    assert_eq!(step(&mut source), ["a.json"]);
+}
+
+#[test]
+fn a_file_that_is_written_again_is_not_read_again() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    let mut source = folder.open(&[]);
+    assert_eq!(step(&mut source), ["a.json"]);
+    folder.put_text("a.json", 5, "{}\n{}\n");
+    assert!(step(&mut source).is_empty());
+}
+
+#[test]
+fn after_a_restart_decided_files_are_not_offered() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    let take = folder.open(&[]).next(Admit::Limited).unwrap().unwrap();
+    folder.put("b.json", 1);
+    let mut source = folder.open(&[]);
+    source.decided(&take).unwrap();
+    assert_eq!(step(&mut source), ["b.json"]);
+}
+
+#[test]
+fn limits_by_bytes_take_at_least_one_file_and_everything_means_everything() {
+    let folder = Folder::new();
+    for name in ["a", "b", "c"] {
+        folder.put_text(name, 0, "{\"id\":\"12345678\"}\n");
+    }
+    let mut source = folder.open(&[("maxBytesPerTrigger", "36")]);
+    assert_eq!(names(&source.next(Admit::Everything).unwrap().unwrap()), ["a", "b", "c"]);
+    assert_eq!(step(&mut source), ["a", "b"]);
+    let mut source = folder.open(&[("maxBytesPerTrigger", "1")]);
+    assert_eq!(step(&mut source), ["a"]);
+}
+
+#[test]
+fn latest_first_and_a_name_pattern() {
+    let folder = Folder::new();
+    for (age, name) in ["a.json", "b.json", "c.csv"].iter().enumerate() {
+        folder.put(name, age as u64);
+    }
+    let options =
+        [("latestFirst", "true"), ("maxFilesPerTrigger", "1"), ("pathGlobFilter", "*.json")];
+    let mut source = folder.open(&options);
+    assert_eq!(step(&mut source), ["b.json"]);
+    folder.put("d.json", 9);
+    assert_eq!(step(&mut source), ["d.json"]);
+    assert_eq!(step(&mut source), ["a.json"]);
+}
+
+#[test]
+fn frozen_takes_nothing_that_arrives_later() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    folder.put("b.json", 1);
+    let mut source = folder.open(&[("maxFilesPerTrigger", "1")]);
+    source.freeze().unwrap();
+    folder.put("c.json", 2);
+    assert_eq!(step(&mut source), ["a.json"]);
+    assert_eq!(step(&mut source), ["b.json"]);
+    assert!(step(&mut source).is_empty());
+}
+
+#[test]
+fn a_file_that_goes_before_it_is_decided_is_left_out() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    folder.put("b.json", 1);
+    let mut source = folder.open(&[("maxFilesPerTrigger", "1")]);
+    source.freeze().unwrap();
+    folder.remove("a.json");
+    assert_eq!(step(&mut source), ["b.json"]);
+}
+
+#[test]
+fn reads_the_rows_of_many_files_in_order() {
+    let folder = Folder::new();
+    let expected: Vec<String> = (0..50).map(|i| format!("{i:02}.json")).collect();
+    for (age, name) in expected.iter().enumerate() {
+        folder.put(name, age as u64);
+    }
+    folder.put_text("bad.json", 99, "oops\n");
+    let mut source = folder.open(&[]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    let read = source.read(&take).unwrap();
+    assert_eq!(ids(&read)[..50], expected);
+    assert_eq!(read.rows(), 51);
+    assert_eq!(&*read.bad[0].file, "input/events/bad.json");
+}
+
+#[test]
+fn a_file_that_changed_or_went_after_its_decision_is_an_error_and_no_other_rows() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    let mut source = folder.open(&[]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    folder.put_text("a.json", 0, "{\"id\":\"longer than before\"}\n");
+    assert_eq!(source.read(&take).unwrap_err().condition(), "SOURCE_FILE_CHANGED");
+    folder.put("a.json", 7);
+    assert_eq!(source.read(&take).unwrap_err().condition(), "SOURCE_FILE_CHANGED");
+    folder.remove("a.json");
+    let error = source.read(&take).unwrap_err();
+    assert_eq!(error.condition(), "SOURCE_FILE_MISSING");
+    assert!(error.message().contains("input/events/a.json"), "{error}");
+    folder.put("a.json", 0);
+    assert_eq!(ids(&source.read(&take).unwrap()), ["a.json"]);
+}
+
+#[test]
+fn a_missing_folder_is_an_error_at_start_and_one_that_can_be_retried_later() {
+    let folder = Folder::new();
+    let error = folder.try_open("input/nowhere", &[]).err().unwrap();
+    assert_eq!(error.condition(), "PATH_NOT_FOUND");
+    assert!(error.message().contains("input/nowhere"), "{error}");
+    let mut source = folder.open(&[]);
+    let events = folder.project.path().join("input/events");
+    fs::remove_dir(&events).unwrap();
+    assert_eq!(source.next(Admit::Limited).unwrap_err().kind(), crate::error::Kind::Input);
+    fs::create_dir(&events).unwrap();
+    folder.put("a.json", 0);
+    assert_eq!(step(&mut source), ["a.json"]);
+}
+
+#[test]
+fn wrong_options_are_refused() {
+    let folder = Folder::new();
+    for (options, condition) in [
+        (vec![("maxFilesPerTrigger", "0")], "INVALID_OPTION"),
+        (vec![("maxFilesPerTrigger", "1"), ("maxBytesPerTrigger", "1")], "INVALID_OPTION"),
+        (vec![("cleanSource", "delete")], "UNSUPPORTED_OPTION"),
+        (vec![("maxFilesPerTriger", "1")], "UNKNOWN_OPTION"),
+        (vec![("mode", "sometimes")], "INVALID_OPTION"),
+        (vec![("pathGlobFilter", "[a")], "INVALID_OPTION"),
+    ] {
+        let error = folder.try_open("input/events", &options).err().unwrap();
+        assert_eq!(error.condition(), condition, "{options:?}");
+    }
+}
+
+#[test]
+fn reads_only_the_columns_of_the_projection() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    let mut source = folder.open(&[]);
+    Source::project(&mut source, &[]).unwrap();
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    let read = source.read(&take).unwrap();
+    assert_eq!((read.rows(), read.batches[0].num_columns()), (1, 0));
+    assert_eq!(source.schema().fields().len(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn names_that_are_no_utf8_survive_a_decision() {
+    use std::os::unix::ffi::OsStrExt;
+    let folder = Folder::new();
+    let name = std::ffi::OsStr::from_bytes(b"odd \xff%#1\n.json");
+    fs::write(folder.project.path().join("input/events").join(name), "{\"id\":\"a\"}").unwrap();
+    let mut source = folder.open(&[]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    let stored: Take = serde_json::from_str(&take.to_string()).unwrap();
+    assert_eq!(ids(&source.read(&stored).unwrap()), ["a"]);
+    source.decided(&stored).unwrap();
+    assert!(step(&mut source).is_empty());
+}
+
+#[test]
+fn a_path_below_the_project_is_relative_however_it_is_written() {
+    let folder = Folder::new();
+    let absolute = folder.project.path().join("input/events/");
+    for path in ["input/events/", "./input/events", absolute.to_str().unwrap()] {
+        let source = folder.try_open(path, &[]).unwrap();
+        assert_eq!(source.folder, Path::new("input/events"));
+        assert_eq!(source.description(), format!("FileStreamSource[{path}]"));
+    }
+}

@@ -1,0 +1,389 @@
+//! A walk over the JSON text of one line: takes UTF-8 bytes, gives one value after the other as a
+//! slice of them, never copies and never builds a tree.
+//!
+//! The grammar is Spark's default reader's: JSON, and besides it names and strings in single
+//! quotes, and `NaN`, `Infinity`, `-Infinity`, `-INF` and the like as
+//! numbers. A text that breaks it is
+//! [`Broken`], with the place. A value that nobody needs is walked over with the same care, since
+//! whether a line is whole must not depend on which columns a query reads.
+
+use std::borrow::Cow;
+
+/// As deep as values may be nested in each other; Spark's reader has the same limit.
+const DEEPEST: usize = 1000;
+
+/// The text is not JSON from here on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Broken {
+    /// Offset in the text.
+    pub at: usize,
+    /// What is wrong, in words.
+    pub what: &'static str,
+}
+
+/// The text between two quotes, as it is written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Quoted<'a> {
+    written: &'a str,
+    escaped: bool,
+    at: usize,
+}
+
+impl<'a> Quoted<'a> {
+    /// The text as it is written, escapes and all.
+    pub fn written(&self) -> &'a str {
+        self.written
+    }
+
+    /// Appends the text that is meant.
+    pub fn append_to(&self, bytes: &mut Vec<u8>) -> Result<(), Broken> {
+        if self.escaped {
+            return self.unescape(bytes);
+        }
+        bytes.extend_from_slice(self.written.as_bytes());
+        Ok(())
+    }
+
+    /// The text that is meant.
+    pub fn text(&self) -> Result<Cow<'a, str>, Broken> {
+        if !self.escaped {
+            return Ok(Cow::Borrowed(self.written));
+        }
+        let mut bytes = Vec::with_capacity(self.written.len());
+        self.unescape(&mut bytes)?;
+        String::from_utf8(bytes).map(Cow::Owned).map_err(|_| self.broken("is not UTF-8"))
+    }
+
+    fn broken(&self, what: &'static str) -> Broken {
+        Broken { at: self.at, what }
+    }
+
+    fn unescape(&self, bytes: &mut Vec<u8>) -> Result<(), Broken> {
+        let mut rest = self.written;
+        while let Some(at) = rest.find('\\') {
+            bytes.extend_from_slice(&rest.as_bytes()[..at]);
+            rest = &rest[at + 1..];
+            let mut chars = rest.chars();
+            let meant = match chars.next() {
+                Some('b') => '\u{8}',
+                Some('f') => '\u{c}',
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                Some('u') => {
+                    rest = &rest[1..];
+                    let c = self.unicode_escape(&mut rest)?;
+                    chars = rest.chars();
+                    c
+                }
+                Some(itself) => itself,
+                None => return Err(self.broken("has a string that ends in a backslash")),
+            };
+            rest = chars.as_str();
+            bytes.extend_from_slice(meant.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+        bytes.extend_from_slice(rest.as_bytes());
+        Ok(())
+    }
+
+    /// The character of `XXXX`, or of `XXXX\uXXXX` when it takes a pair of surrogates.
+    fn unicode_escape(&self, rest: &mut &str) -> Result<char, Broken> {
+        let lone = self.broken("has half a surrogate pair");
+        let high = hex_unit(rest).ok_or(lone)?;
+        if !(0xD800..0xE000).contains(&high) {
+            return char::from_u32(high).ok_or(lone);
+        }
+        *rest = rest.strip_prefix("\\u").ok_or(lone)?;
+        let low = hex_unit(rest).ok_or(lone)?;
+        if high >= 0xDC00 || !(0xDC00..0xE000).contains(&low) {
+            return Err(lone);
+        }
+        char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)).ok_or(lone)
+    }
+}
+
+/// Takes four hexadecimal digits.
+fn hex_unit(rest: &mut &str) -> Option<u32> {
+    let unit = u32::from_str_radix(rest.get(..4)?, 16).ok()?;
+    *rest = &rest[4..];
+    Some(unit)
+}
+
+/// A value, or the beginning of one.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Token<'a> {
+    Null,
+    Bool(bool),
+    /// A number without fraction and exponent.
+    Whole(&'a str),
+    /// Any other number.
+    Fraction(&'a str),
+    Text(Quoted<'a>),
+    /// `{`: fields follow.
+    Object,
+    /// `[`: elements follow.
+    Array,
+}
+
+/// A place in a text.
+#[derive(Debug, Clone)]
+pub(super) struct Cursor<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Cursor<'a> {
+    pub fn new(text: &'a str) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0 }
+    }
+
+    /// Offset of the next byte.
+    pub fn position(&self) -> usize {
+        self.at
+    }
+
+    /// The text from `start` to here.
+    pub fn since(&self, start: usize) -> &'a str {
+        self.text.get(start..self.at).unwrap_or("")
+    }
+
+    pub fn broken<T>(&self, what: &'static str) -> Result<T, Broken> {
+        Err(Broken { at: self.at, what })
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    /// The next byte that is no blank; it is not taken.
+    #[inline]
+    pub fn next_byte(&mut self) -> Option<u8> {
+        loop {
+            match self.peek() {
+                Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                other => return other,
+            }
+        }
+    }
+
+    /// Takes the next value; of an object or array the opening bracket alone.
+    #[inline]
+    pub fn token(&mut self) -> Result<Token<'a>, Broken> {
+        match self.next_byte() {
+            Some(quote @ (b'"' | b'\'')) => self.quoted(quote).map(Token::Text),
+            Some(b'{') => {
+                self.at += 1;
+                Ok(Token::Object)
+            }
+            Some(b'[') => {
+                self.at += 1;
+                Ok(Token::Array)
+            }
+            Some(b'0'..=b'9') => self.number(self.at),
+            Some(b'-' | b'+') => self.signed(),
+            Some(b't') => self.word("true", Token::Bool(true)),
+            Some(b'f') => self.word("false", Token::Bool(false)),
+            Some(b'n') => self.word("null", Token::Null),
+            Some(b'N') => self.not_finite(self.at, "NaN"),
+            Some(b'I') => self.not_finite(self.at, "Infinity"),
+            Some(_) => self.broken("has something that is no JSON value"),
+            None => self.broken("ends before its value is complete"),
+        }
+    }
+
+    /// In an object: takes the next field's name and its colon; `None`: the object ends here.
+    #[inline]
+    pub fn field(&mut self, first: bool) -> Result<Option<Quoted<'a>>, Broken> {
+        if !self.another(first, b'}')? {
+            return Ok(None);
+        }
+        let name = match self.next_byte() {
+            Some(quote @ (b'"' | b'\'')) => self.quoted(quote)?,
+            None => return self.broken("ends inside an object"),
+            _ => return self.broken("has a field name without quotes"),
+        };
+        match self.next_byte() {
+            Some(b':') => self.at += 1,
+            None => return self.broken("ends inside an object"),
+            _ => return self.broken("has no colon after a field name"),
+        }
+        Ok(Some(name))
+    }
+
+    /// In an array: whether another element follows; if not, the closing bracket is taken.
+    #[inline]
+    pub fn element(&mut self, first: bool) -> Result<bool, Broken> {
+        self.another(first, b']')
+    }
+
+    #[inline]
+    fn another(&mut self, first: bool, close: u8) -> Result<bool, Broken> {
+        match self.next_byte() {
+            Some(b) if b == close => {
+                self.at += 1;
+                Ok(false)
+            }
+            Some(b',') if !first => {
+                self.at += 1;
+                match self.next_byte() {
+                    Some(b) if b == close => self.broken("has a comma before a closing bracket"),
+                    _ => Ok(true),
+                }
+            }
+            Some(_) if first => Ok(true),
+            Some(_) => self.broken("has no comma between two values"),
+            None => self.broken("ends inside an object or array"),
+        }
+    }
+
+    /// Walks over the next value.
+    pub fn skip(&mut self) -> Result<(), Broken> {
+        let token = self.token()?;
+        self.skip_rest(token, 1)
+    }
+
+    /// Walks to the end of the value that `token` begins, `depth` levels down.
+    pub fn skip_rest(&mut self, token: Token<'a>, depth: usize) -> Result<(), Broken> {
+        if depth > DEEPEST {
+            return self.broken("is nested too deep");
+        }
+        let mut first = true;
+        match token {
+            Token::Object => {
+                while self.field(first)?.is_some() {
+                    first = false;
+                    let inner = self.token()?;
+                    self.skip_rest(inner, depth + 1)?;
+                }
+            }
+            Token::Array => {
+                while self.element(first)? {
+                    first = false;
+                    let inner = self.token()?;
+                    self.skip_rest(inner, depth + 1)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn word(&mut self, word: &'static str, token: Token<'a>) -> Result<Token<'a>, Broken> {
+        if !self.bytes[self.at..].starts_with(word.as_bytes()) {
+            return self.broken("has something that is no JSON value");
+        }
+        self.at += word.len();
+        match self.peek() {
+            Some(b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_') => {
+                self.broken("has something that is no JSON value")
+            }
+            _ => Ok(token),
+        }
+    }
+
+    fn not_finite(&mut self, start: usize, word: &'static str) -> Result<Token<'a>, Broken> {
+        self.word(word, Token::Null)?;
+        Ok(Token::Fraction(self.since(start)))
+    }
+
+    fn signed(&mut self) -> Result<Token<'a>, Broken> {
+        let start = self.at;
+        let minus = self.bytes[start] == b'-';
+        self.at += 1;
+        match self.peek() {
+            Some(b'0'..=b'9') if minus => self.number(start),
+            Some(b'I') if self.bytes[self.at..].starts_with(b"INF") => {
+                self.not_finite(start, "INF")
+            }
+            Some(b'I') => self.not_finite(start, "Infinity"),
+            _ => self.broken("has a sign without a number"),
+        }
+    }
+
+    /// A number whose digits begin here and whose sign, if any, at `start`.
+    #[inline]
+    fn number(&mut self, start: usize) -> Result<Token<'a>, Broken> {
+        let first = self.at;
+        self.digits();
+        if self.bytes[first] == b'0' && self.at > first + 1 {
+            return self.broken("has a number that begins with 0");
+        }
+        let mut whole = true;
+        if self.peek() == Some(b'.') {
+            whole = false;
+            self.at += 1;
+            if !self.digits() {
+                return self.broken("has a number that ends in its point");
+            }
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            whole = false;
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            if !self.digits() {
+                return self.broken("has a number without its exponent");
+            }
+        }
+        match self.peek() {
+            None | Some(b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r') => {}
+            _ => return self.broken("has a number with something behind it"),
+        }
+        let text = self.since(start);
+        Ok(if whole { Token::Whole(text) } else { Token::Fraction(text) })
+    }
+
+    /// Takes digits; whether there was one.
+    #[inline]
+    fn digits(&mut self) -> bool {
+        let start = self.at;
+        while let Some(b'0'..=b'9') = self.peek() {
+            self.at += 1;
+        }
+        self.at > start
+    }
+
+    /// The text between this quote and the next of its kind.
+    #[inline]
+    fn quoted(&mut self, quote: u8) -> Result<Quoted<'a>, Broken> {
+        self.at += 1;
+        let start = self.at;
+        let mut escaped = false;
+        loop {
+            match self.peek() {
+                Some(b) if b == quote => break,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.at += 1;
+                    self.escape()?;
+                }
+                Some(0..=0x1f) => return self.broken("has a control character in a string"),
+                Some(_) => self.at += 1,
+                None => return self.broken("ends inside a string"),
+            }
+        }
+        let quoted = Quoted { written: self.since(start), escaped, at: start };
+        self.at += 1;
+        Ok(quoted)
+    }
+
+    fn escape(&mut self) -> Result<(), Broken> {
+        match self.peek() {
+            Some(b'"' | b'\'' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'u') => match self.bytes.get(self.at + 1..self.at + 5) {
+                Some(hex) if hex.iter().all(u8::is_ascii_hexdigit) => {
+                    self.at += 5;
+                    Ok(())
+                }
+                _ => self.broken("has \\u without four hexadecimal digits"),
+            },
+            _ => self.broken("has an unknown escape in a string"),
+        }
+    }
+}

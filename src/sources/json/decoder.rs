@@ -1,0 +1,264 @@
+//! Files of JSON lines into batches: takes each line to its end and decides, by the mode, what
+//! becomes of it: rows, a row of NULLs, no row, or an error. Gives batches and bad records.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::datatypes::{DataType, Field, SchemaRef};
+
+use super::column::{Column, Fit};
+use super::cursor::{Broken, Cursor, Token};
+use super::lines::{Line, Lines};
+use super::object::Object;
+use super::{JsonOptions, Mode};
+use crate::error::{Error, Result};
+use crate::sources::{BadRecord, SourceRead};
+
+/// Rows of one Arrow batch: what DataFusion's operators work on at a time.
+const BATCH_ROWS: usize = 8192;
+
+/// Bytes of text after which a batch is closed even if it has few rows: an Arrow array of strings
+/// holds at most 2 GiB.
+const BATCH_BYTES: usize = 64 << 20;
+
+/// The longest line that is read: a longer one is a bad record.
+pub(super) const LONGEST_LINE: usize = 16 << 20;
+
+/// The longest document with `multiLine`.
+const LONGEST_DOCUMENT: usize = 1 << 30;
+
+/// As much of a line that is too long is kept in its bad record.
+pub(super) const KEPT_OF_TOO_LONG: usize = 64 << 10;
+
+/// Turns files of JSON lines into batches, one file after the other.
+///
+/// Files are put together: a batch of Arrow may hold the rows of many small files.
+pub struct JsonDecoder {
+    options: JsonOptions,
+    schema: SchemaRef,
+    root: Object,
+    /// The column of corrupt records and its place in the schema.
+    corrupt: Option<(usize, Column)>,
+    bytes_in_batch: usize,
+    read: SourceRead,
+}
+
+impl JsonDecoder {
+    /// A decoder for these columns, which must be nullable (see [`super::nullable`]).
+    pub fn new(schema: SchemaRef, options: JsonOptions) -> Result<Self> {
+        let is_corrupt =
+            |f: &Field| *f.name() == options.corrupt_record && *f.data_type() == DataType::Utf8;
+        let corrupt = match schema.fields().iter().position(|f| is_corrupt(f)) {
+            Some(place) => Some((place, Column::new(&DataType::Utf8)?)),
+            None => None,
+        };
+        let from_text = schema.fields().iter().filter(|f| !is_corrupt(f)).cloned().collect();
+        let root = Object::new(&from_text)?;
+        let read = SourceRead::default();
+        Ok(Self { options, schema, root, corrupt, bytes_in_batch: 0, read })
+    }
+
+    /// Takes the lines of a file. `name` is how the user would name it.
+    ///
+    /// An error is a bad line in FAILFAST mode; what was read before it is lost.
+    pub fn file(&mut self, name: &Arc<str>, bytes: &[u8]) -> Result<()> {
+        let whole = std::str::from_utf8(bytes).ok();
+        for line in Lines::new(bytes, self.options.multi_line) {
+            let raw = &bytes[line.start..line.end];
+            let text = match whole {
+                Some(whole) => Ok(&whole[line.start..line.end]),
+                None => std::str::from_utf8(raw)
+                    .map_err(|e| Broken { at: e.valid_up_to(), what: "is not UTF-8" }),
+            };
+            self.line(name, &line, raw, text)?;
+            self.bytes_in_batch += raw.len();
+            if self.root.len() >= BATCH_ROWS || self.bytes_in_batch >= BATCH_BYTES {
+                self.close_batch()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was read since the last call.
+    pub fn finish(&mut self) -> Result<SourceRead> {
+        self.close_batch()?;
+        Ok(std::mem::take(&mut self.read))
+    }
+
+    /// Forgets what was read since the last [`JsonDecoder::finish`]: after an error.
+    pub fn clear(&mut self) {
+        self.root.truncate(0);
+        if let Some((_, corrupt)) = &mut self.corrupt {
+            corrupt.truncate(0);
+        }
+        self.bytes_in_batch = 0;
+        self.read = SourceRead::default();
+    }
+
+    fn line(
+        &mut self,
+        file: &Arc<str>,
+        line: &Line,
+        raw: &[u8],
+        text: Result<&str, Broken>,
+    ) -> Result<()> {
+        let longest = if self.options.multi_line { LONGEST_DOCUMENT } else { LONGEST_LINE };
+        let before = self.root.len();
+        let taken = match text {
+            _ if raw.len() > longest => Err(Broken { at: longest, what: "is too long" }),
+            Ok(text) => self.rows(text),
+            Err(broken) => Err(broken),
+        };
+        match taken {
+            Ok(Taken { fit: Fit::Whole, behind: None }) => {}
+            Ok(Taken { fit: Fit::Whole, behind: Some(at) }) => {
+                let reason = Broken { at, what: "has text behind its object, which is not read" };
+                self.bad(file, line, raw, &reason);
+            }
+            Ok(_) => self.mistyped(file, line, raw, before)?,
+            Err(broken) => {
+                self.root.truncate(before);
+                self.broken(file, line, raw, &broken)?;
+            }
+        }
+        self.fill_corrupt(before, None);
+        Ok(())
+    }
+
+    /// Takes the object of a line, or the objects of the array that it is.
+    fn rows(&mut self, text: &str) -> Result<Taken, Broken> {
+        let mut cursor = Cursor::new(text);
+        let mut fit = Fit::Whole;
+        match cursor.token()? {
+            Token::Object => fit = self.root.take(&mut cursor)?,
+            Token::Array => {
+                let mut first = true;
+                while cursor.element(first)? {
+                    first = false;
+                    let Token::Object = cursor.token()? else {
+                        return cursor.broken("has an array with something else than objects");
+                    };
+                    if self.root.take(&mut cursor)? != Fit::Whole {
+                        fit = Fit::Partly;
+                    }
+                }
+            }
+            _ => return cursor.broken("is not an object"),
+        }
+        let behind = cursor.next_byte().map(|_| cursor.position());
+        Ok(Taken { fit, behind })
+    }
+
+    /// A line that is no JSON object.
+    fn broken(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], why: &Broken) -> Result<()> {
+        if self.options.mode == Mode::FailFast {
+            return Err(self.refused(file, line, &reason(why)));
+        }
+        self.bad(file, line, raw, why);
+        if self.options.mode == Mode::Permissive {
+            let before = self.root.len();
+            self.root.push_null();
+            self.fill_corrupt(before, Some(raw));
+        }
+        Ok(())
+    }
+
+    /// A line with a value of the wrong type, whose rows are taken.
+    fn mistyped(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], before: usize) -> Result<()> {
+        match self.options.mode {
+            Mode::Permissive => {
+                self.read.mistyped += (self.root.len() - before) as u64;
+                self.fill_corrupt(before, Some(raw));
+            }
+            Mode::DropMalformed => {
+                let reason = self.mistyped_reason();
+                self.root.truncate(before);
+                self.read.bad.push(bad_record(file, line, raw, reason));
+            }
+            Mode::FailFast => return Err(self.refused(file, line, &self.mistyped_reason())),
+        }
+        Ok(())
+    }
+
+    fn mistyped_reason(&self) -> String {
+        match self.root.mistyped() {
+            Some(name) => format!("the value of '{name}' has not the type of its column"),
+            None => "a value has not the type of its column".to_owned(),
+        }
+    }
+
+    fn bad(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], why: &Broken) {
+        self.read.bad.push(bad_record(file, line, raw, reason(why)));
+    }
+
+    fn refused(&self, file: &str, line: &Line, reason: &str) -> Error {
+        Error::input("FAILED_READ_FILE.NO_HINT", format!("{file}, line {}: {reason}", line.number))
+            .hint("mend the line, or set the option mode to 'PERMISSIVE' to get NULLs instead")
+    }
+
+    /// Makes the column of corrupt records as long as the others.
+    fn fill_corrupt(&mut self, from: usize, raw: Option<&[u8]>) {
+        if let Some((_, corrupt)) = &mut self.corrupt {
+            let text = raw.map(String::from_utf8_lossy);
+            for _ in from.max(corrupt.len())..self.root.len() {
+                match &text {
+                    Some(text) => corrupt.push_text(text),
+                    None => corrupt.push_null(),
+                }
+            }
+        }
+    }
+
+    fn close_batch(&mut self) -> Result<()> {
+        self.bytes_in_batch = 0;
+        let rows = self.root.len();
+        if rows == 0 {
+            return Ok(());
+        }
+        let mut columns = self.root.finish()?;
+        if let Some((place, corrupt)) = &mut self.corrupt {
+            columns.insert(*place, corrupt.finish()?);
+        }
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        self.read.batches.push(batch);
+        Ok(())
+    }
+}
+
+/// What a line gave.
+struct Taken {
+    fit: Fit,
+    /// Where text begins behind the object or array.
+    behind: Option<usize>,
+}
+
+fn reason(broken: &Broken) -> String {
+    format!("the line {}, at byte {}", broken.what, broken.at + 1)
+}
+
+fn bad_record(file: &Arc<str>, line: &Line, raw: &[u8], mut reason: String) -> BadRecord {
+    let mut kept = raw;
+    if raw.len() > LONGEST_LINE {
+        kept = &raw[..KEPT_OF_TOO_LONG];
+        reason = format!("{reason} ({} bytes, the first {KEPT_OF_TOO_LONG} kept)", raw.len());
+    }
+    if looks_like_utf16(raw) {
+        reason.push_str(": it looks like UTF-16");
+    }
+    BadRecord {
+        file: file.clone(),
+        line: line.number,
+        offset: line.start as u64,
+        reason,
+        raw: kept.to_vec(),
+    }
+}
+
+/// Every other byte of text in UTF-16 is NUL, as long as it is English.
+fn looks_like_utf16(raw: &[u8]) -> bool {
+    let pairs = raw.chunks_exact(2).take(8);
+    raw.len() >= 8 && pairs.clone().all(|p| (p[0] == 0) != (p[1] == 0))
+        || raw.starts_with(b"\xFF\xFE")
+        || raw.starts_with(b"\xFE\xFF")
+}

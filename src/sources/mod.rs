@@ -1,0 +1,114 @@
+//! Sources: `input/` → batches.
+//!
+//! A source *takes* a place (a folder of files, a Delta table) and *gives* Arrow batches, in two
+//! moves that a crash may part: [`Source::next`] says what the next batch would take, as JSON that
+//! the engine writes into `offsets/N`; [`Source::read`] reads what such a decision says, today or
+//! after a restart, always the same rows. A source *never* remembers anything on disk, never
+//! prints, and never loses a line in silence: what is not a row comes back as a [`BadRecord`].
+
+mod csv;
+pub mod delta;
+mod delta_log;
+pub mod files;
+mod glob;
+pub mod json;
+mod listing;
+mod options;
+mod parquet;
+pub mod still;
+mod taken;
+pub mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+
+use crate::error::Result;
+
+/// What one batch takes from one source, as `offsets/N` holds it: file names, or versions.
+pub type Take = serde_json::Value;
+
+/// How much of what is there the next batch may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admit {
+    /// As much as the source's own options allow (`maxFilesPerTrigger` …).
+    Limited,
+    /// Everything: the trigger `once` ignores the limits, as in Spark.
+    Everything,
+}
+
+/// A line that is not a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BadRecord {
+    /// The file, as the user would name it.
+    pub file: Arc<str>,
+    /// Its line, from 1.
+    pub line: u64,
+    /// Offset of the line's first byte in the file.
+    pub offset: u64,
+    /// What is wrong with it, in words.
+    pub reason: String,
+    /// The line as it is, without its line end.
+    pub raw: Vec<u8>,
+}
+
+/// What a batch read from one source.
+#[derive(Debug, Clone, Default)]
+pub struct SourceRead {
+    /// The rows, in the order of the files and lines, with the schema of [`Source::schema`].
+    pub batches: Vec<RecordBatch>,
+    /// The lines that are no rows.
+    pub bad: Vec<BadRecord>,
+    /// How many of the rows had a value of the wrong type, which is NULL now.
+    pub mistyped: u64,
+}
+
+impl SourceRead {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.batches.iter().map(RecordBatch::num_rows).sum()
+    }
+
+    /// Puts what was read after this behind it.
+    pub fn append(&mut self, mut after: SourceRead) {
+        self.batches.append(&mut after.batches);
+        self.bad.append(&mut after.bad);
+        self.mistyped += after.mistyped;
+    }
+}
+
+/// Where a stream comes from.
+pub trait Source: Send {
+    /// What progress calls it: `FileStreamSource[input/events]`.
+    fn description(&self) -> String;
+
+    /// The schema of the rows that [`Source::read`] gives: all fields nullable, times in
+    /// microseconds UTC.
+    fn schema(&self) -> SchemaRef;
+
+    /// Reads only these columns of the full schema from now on, in this order. What a query does
+    /// not need is neither decoded nor checked, as in Spark.
+    fn project(&mut self, columns: &[usize]) -> Result<()>;
+
+    /// From now on nothing that arrives later is taken: `available-now` has a last batch.
+    fn freeze(&mut self) -> Result<()>;
+
+    /// What the next batch would take; `None`: there is nothing new. Decides nothing.
+    fn next(&mut self, admit: Admit) -> Result<Option<Take>>;
+
+    /// `take` belongs to a batch now, decided by this run or by an earlier one: it is never
+    /// offered again.
+    fn decided(&mut self, take: &Take) -> Result<()>;
+
+    /// Reads what a batch took.
+    fn read(&mut self, take: &Take) -> Result<SourceRead>;
+
+    /// Whether [`Source::next`] needs all earlier decisions after a restart (a folder does: it must
+    /// know each file that it has read), or the newest alone (a table of versions).
+    fn needs_history(&self) -> bool;
+
+    /// The folder to watch so that new data is seen at once; `None`: only polling helps.
+    fn folder(&self) -> Option<PathBuf>;
+}
