@@ -7,6 +7,7 @@ pub mod error;
 pub mod generate;
 pub mod plan;
 pub mod progress;
+pub mod sinks;
 pub mod sources;
 pub mod state;
 pub mod time;

@@ -1,0 +1,100 @@
+//! Rows → one Parquet file of a Delta table, and back.
+//!
+//! A file is made whole in memory and then put under its final name in one step, so a full disk
+//! leaves nothing behind. The name carries the batch and a random part: two tries of one batch
+//! never meet, and the loser's file is simply not in the log.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+
+use arrow::array::{ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::SchemaRef;
+use deltalake::kernel::Add;
+use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use deltalake::parquet::arrow::{ArrowWriter, ProjectionMask};
+use deltalake::parquet::basic::Compression;
+use deltalake::parquet::errors::ParquetError;
+use deltalake::parquet::file::properties::WriterProperties;
+
+use super::stats;
+use crate::batch::BatchId;
+use crate::durable::Disk;
+use crate::error::{Error, Result};
+use crate::time::{Clock, SystemClock};
+
+/// Writes rows of the table's schema into a new file of the table; gives the log's word for it.
+pub(super) fn write(
+    disk: Disk,
+    table: &Path,
+    batch: BatchId,
+    schema: &SchemaRef,
+    rows: &[RecordBatch],
+) -> Result<Add> {
+    let failed = |e: ParquetError| Error::internal(format!("rows do not become Parquet: {e}"));
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::SNAPPY)
+        .set_created_by(format!("strandline version {}", env!("CARGO_PKG_VERSION")))
+        .build();
+    let mut bytes = Vec::new();
+    let mut writer =
+        ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties)).map_err(failed)?;
+    for part in rows {
+        writer.write(part).map_err(failed)?;
+    }
+    writer.close().map_err(failed)?;
+
+    let name = format!("part-{batch:010}-{}.parquet", uuid::Uuid::new_v4());
+    let path = table.join(&name);
+    if !disk.create(&path, &bytes)? {
+        return Err(Error::internal(format!("the new name {} is taken", path.display())));
+    }
+    Ok(Add {
+        path: name,
+        partition_values: HashMap::new(),
+        size: bytes.len() as i64,
+        modification_time: SystemClock.now(),
+        data_change: true,
+        stats: Some(stats::describe(schema, rows)?),
+        ..Add::default()
+    })
+}
+
+/// Reads the rows of a file as one batch of the table's schema.
+///
+/// Another program may have written the file: columns are found by name and cast to the table's
+/// types, and one that the file lacks is NULL, as the protocol says.
+pub(super) fn read(path: &Path, wanted: &SchemaRef) -> Result<RecordBatch> {
+    let failed = |e: ParquetError| {
+        Error::storage("FAILED_READ_FILE", format!("cannot read {}: {e}", path.display()))
+            .hint("the file belongs to the table; restore it from a copy")
+    };
+    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(failed)?;
+    let present = builder.schema().clone();
+    let roots = wanted.fields().iter().filter_map(|f| present.index_of(f.name()).ok());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+    let rows = usize::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or(0);
+    let reader = builder
+        .with_projection(mask)
+        .with_batch_size(rows.clamp(1, 65_536))
+        .build()
+        .map_err(failed)?;
+    let parts = reader.map(|part| in_shape(part?, wanted)).collect::<Result<Vec<_>>>()?;
+    Ok(concat_batches(wanted, &parts)?)
+}
+
+fn in_shape(part: RecordBatch, wanted: &SchemaRef) -> Result<RecordBatch> {
+    let columns = wanted
+        .fields()
+        .iter()
+        .map(|field| {
+            Ok(match part.column_by_name(field.name()) {
+                Some(found) => cast(found, field.data_type())?,
+                None => new_null_array(field.data_type(), part.num_rows()),
+            })
+        })
+        .collect::<Result<Vec<ArrayRef>>>()?;
+    Ok(RecordBatch::try_new(wanted.clone(), columns)?)
+}

@@ -1,0 +1,91 @@
+//! Sinks: batches → `data/`.
+//!
+//! A sink *takes* the result rows of one batch under the batch's number and *gives* a table in which
+//! they are once, however often the batch is written: a batch that is already there is left alone.
+//! It *never* decides what a batch holds.
+
+mod console;
+pub mod delta;
+mod memory;
+
+use std::fmt;
+use std::str::FromStr;
+
+use arrow::array::RecordBatch;
+
+use crate::batch::BatchId;
+use crate::error::{Error, Result};
+use crate::time::Millis;
+
+pub use console::ConsoleSink;
+pub use delta::{DeltaSink, DeltaSinkOptions};
+pub use memory::MemorySink;
+
+/// What of the result is written in each batch, as in Spark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputMode {
+    /// Rows that will never change, once.
+    Append,
+    /// Rows that are new or have changed.
+    Update,
+    /// The whole result, each time.
+    Complete,
+}
+
+impl fmt::Display for OutputMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            OutputMode::Append => "append",
+            OutputMode::Update => "update",
+            OutputMode::Complete => "complete",
+        })
+    }
+}
+
+impl FromStr for OutputMode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text.to_ascii_lowercase().as_str() {
+            "append" => Ok(OutputMode::Append),
+            "update" => Ok(OutputMode::Update),
+            "complete" => Ok(OutputMode::Complete),
+            _ => Err(Error::sql(
+                "STREAMING_OUTPUT_MODE.INVALID",
+                format!("'{text}' is not an output mode"),
+            )
+            .hint("write 'append', 'update' or 'complete'")),
+        }
+    }
+}
+
+/// The result of one batch, on its way into a sink.
+#[derive(Debug, Clone)]
+pub struct OutputBatch {
+    /// The batch's number: its transaction.
+    pub id: BatchId,
+    /// The rows, with the schema that the sink was opened with. May be empty.
+    pub rows: Vec<RecordBatch>,
+    /// The watermark of the batch, in milliseconds: in update mode, rows whose event time is at or
+    /// before it will not change any more. `None`: the query has no watermark.
+    pub watermark: Option<Millis>,
+}
+
+/// Where a query's result goes.
+pub trait Sink: Send {
+    /// What progress calls it: `DeltaSink[data/events]`.
+    fn description(&self) -> String;
+
+    /// The newest batch of this query that the sink holds. Asked once, at start.
+    fn newest_batch(&mut self) -> Result<Option<BatchId>>;
+
+    /// Whether it still knows the newest batch after the process has ended; a console does not.
+    fn remembers(&self) -> bool {
+        true
+    }
+
+    /// Writes a batch. When this returns the rows are permanent, and visible to others.
+    ///
+    /// A batch that is already there is not written again.
+    fn write(&mut self, batch: &OutputBatch) -> Result<()>;
+}
