@@ -9,6 +9,7 @@ pub mod plan;
 pub mod progress;
 pub mod sinks;
 pub mod sources;
+pub mod sql;
 pub mod state;
 pub mod time;
 pub mod window;

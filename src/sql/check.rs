@@ -1,0 +1,256 @@
+//! What a stream cannot do, said before it starts, with the way out.
+//!
+//! A stream never ends. So it cannot be sorted as a whole, a result that may still change cannot
+//! be appended, and a group that nothing ever closes would stay in state for good. The rules are
+//! Spark's, and so are the condition names.
+
+use std::fmt;
+
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+
+use super::plan::is_streaming;
+use super::watermark::event_time_delay;
+use crate::error::{Error, Result};
+
+/// What a query writes in each batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Rows that will not change any more.
+    Append,
+    /// Rows that are new or have changed.
+    Update,
+    /// The whole result.
+    Complete,
+}
+
+impl fmt::Display for Mode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mode::Append => "append",
+            Mode::Update => "update",
+            Mode::Complete => "complete",
+        })
+    }
+}
+
+const MODE: &str = "STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION";
+/// Spark has no name for "this operation is not for streams".
+const OPERATION: &str = "_LEGACY_ERROR_TEMP_3102";
+
+fn refuse(condition: &'static str, what: impl Into<String>, hint: impl Into<String>) -> Result<()> {
+    Err(Error::sql(condition, what).hint(hint))
+}
+
+/// Whether a plan can run as a stream in this output mode.
+pub fn check(plan: &LogicalPlan, mode: Mode) -> Result<()> {
+    let aggregates = streaming_aggregates(plan)?;
+    each_node(plan, &mut |node| check_node(node, mode))?;
+    match (mode, aggregates.first()) {
+        (Mode::Complete, None) => refuse(
+            MODE,
+            "output mode complete writes the whole result each time, and this query has no \
+             aggregation, so its result would grow without end",
+            "set TBLPROPERTIES ('outputMode' = 'append')",
+        ),
+        (Mode::Append, Some(last)) if !closes(last) => append_without_event_time(last),
+        (Mode::Update | Mode::Complete, Some(_)) if aggregates.len() > 1 => refuse(
+            OPERATION,
+            format!(
+                "in output mode {mode} an aggregation gives rows that still change, and another \
+                 aggregation above it would count them again"
+            ),
+            "set TBLPROPERTIES ('outputMode' = 'append'), or make two streaming tables",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// The aggregations over a stream, the one nearest to the output first.
+fn streaming_aggregates(plan: &LogicalPlan) -> Result<Vec<&Aggregate>> {
+    let mut found = Vec::new();
+    plan.apply(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node
+            && is_streaming(node)
+        {
+            found.push(aggregate);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+/// Whether the watermark closes each group one day: a key is event time.
+fn closes(aggregate: &Aggregate) -> bool {
+    let keys = aggregate.schema.fields().iter().take(aggregate.group_expr.len());
+    keys.into_iter().any(|field| event_time_delay(field).is_some())
+}
+
+fn append_without_event_time(aggregate: &Aggregate) -> Result<()> {
+    let watermarked = aggregate
+        .input
+        .exists(|node| Ok(super::watermark::WatermarkNode::of(node).is_some()))
+        .unwrap_or(false);
+    let (what, hint) = if watermarked {
+        (
+            "output mode append writes a group when it is closed, and no grouping key here is \
+             event time, so no group ever closes",
+            "group by window(…) over the column of the WATERMARK, or set \
+             TBLPROPERTIES ('outputMode' = 'update')",
+        )
+    } else {
+        (
+            "output mode append writes a group when it is closed, and without a watermark no \
+             group ever closes",
+            "write FROM STREAM table WATERMARK column DELAY OF INTERVAL 10 MINUTES and group by \
+             window(column, …), or set TBLPROPERTIES ('outputMode' = 'update')",
+        )
+    };
+    refuse(MODE, what, hint)
+}
+
+fn check_node(node: &LogicalPlan, mode: Mode) -> Result<()> {
+    if !is_streaming(node) {
+        return Ok(());
+    }
+    match node {
+        LogicalPlan::Sort(sort) => {
+            let aggregated = !streaming_aggregates(&sort.input)?.is_empty();
+            if mode == Mode::Complete && aggregated {
+                return Ok(());
+            }
+            refuse(
+                OPERATION,
+                "a stream has no last row, so it cannot be sorted",
+                "leave ORDER BY out and sort when you read the table, or aggregate in output mode \
+                 complete",
+            )
+        }
+        LogicalPlan::Limit(_) if mode == Mode::Update => refuse(
+            OPERATION,
+            "LIMIT is not possible in output mode update",
+            "set TBLPROPERTIES ('outputMode' = 'append')",
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// What this version cannot do at all. Asked before the plan is optimised, so that everything is
+/// still called what the user called it.
+pub(super) fn built_today(plan: &LogicalPlan) -> Result<()> {
+    each_node(plan, &mut |node| {
+        streaming_subquery(node)?;
+        if !is_streaming(node) {
+            return Ok(());
+        }
+        match node {
+            LogicalPlan::Distinct(_) => not_yet(
+                "DISTINCT over a stream",
+                "group by the columns instead: SELECT a, b … GROUP BY a, b",
+            ),
+            LogicalPlan::Limit(limit) if limit.skip.is_some() => {
+                refuse(OPERATION, "OFFSET is not possible on a stream", "leave OFFSET out")
+            }
+            LogicalPlan::Limit(_) => {
+                not_yet("LIMIT over a stream", "leave it out; limit when you read the table")
+            }
+            LogicalPlan::Window(_) => refuse(
+                "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",
+                "functions with OVER (…) need all rows, and a stream has no last one",
+                "group by window(ts, '5 minutes') instead",
+            ),
+            LogicalPlan::RecursiveQuery(_) => {
+                not_yet("WITH RECURSIVE", "write the steps one by one")
+            }
+            LogicalPlan::Union(union) if !union.inputs.iter().all(|i| is_streaming(i)) => refuse(
+                OPERATION,
+                "UNION of a stream and a still table is not possible",
+                "read both sides with STREAM",
+            ),
+            LogicalPlan::Join(join) => {
+                check_join(is_streaming(&join.left), is_streaming(&join.right), join.join_type)
+            }
+            LogicalPlan::Aggregate(aggregate) => distinct_aggregate(aggregate),
+            _ => Ok(()),
+        }
+    })
+}
+
+fn not_yet(what: &str, hint: &str) -> Result<()> {
+    refuse("UNSUPPORTED_FEATURE", format!("{what} is not supported yet"), hint)
+}
+
+fn check_join(left: bool, right: bool, join_type: JoinType) -> Result<()> {
+    use JoinType as J;
+    if left && right {
+        return match join_type {
+            J::LeftAnti | J::RightAnti => refuse(
+                OPERATION,
+                "EXCEPT and anti joins with a stream on both sides are not possible",
+                "the other side may still bring a match: keep it as a still table",
+            ),
+            _ => not_yet("a join of two streams", "join with a still table, read without STREAM"),
+        };
+    }
+    let possible = match join_type {
+        J::Inner => true,
+        J::Left | J::LeftSemi | J::LeftAnti | J::LeftMark => left,
+        J::Right | J::RightSemi | J::RightAnti | J::RightMark => right,
+        J::Full => false,
+    };
+    if possible {
+        return Ok(());
+    }
+    refuse(
+        OPERATION,
+        format!(
+            "a {} join that keeps all rows of the still table is not possible: a row of the \
+             stream that matches may come at any time",
+            join_type.to_string().to_lowercase()
+        ),
+        "keep all rows of the stream instead: put the stream on the left of a LEFT JOIN",
+    )
+}
+
+/// A subquery inside an expression is a join in disguise, however deep its stream lies.
+fn streaming_subquery(node: &LogicalPlan) -> Result<()> {
+    let mut found = false;
+    node.apply_subqueries(|subquery| {
+        subquery.apply_with_subqueries(|inner| {
+            found |= is_streaming(inner);
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    if !found {
+        return Ok(());
+    }
+    refuse(
+        OPERATION,
+        "a subquery that reads a stream is not possible inside WHERE or SELECT",
+        "read its table without STREAM, or join with it",
+    )
+}
+
+fn distinct_aggregate(aggregate: &Aggregate) -> Result<()> {
+    let distinct = aggregate.aggr_expr.iter().any(|expr| {
+        expr.exists(|e| Ok(matches!(e, Expr::AggregateFunction(f) if f.params.distinct)))
+            .unwrap_or(false)
+    });
+    if !distinct {
+        return Ok(());
+    }
+    refuse(
+        OPERATION,
+        "aggregates with DISTINCT are not possible on a stream",
+        "use approx_count_distinct(column), or aggregate twice",
+    )
+}
+
+fn each_node(plan: &LogicalPlan, visit: &mut dyn FnMut(&LogicalPlan) -> Result<()>) -> Result<()> {
+    plan.apply(|node| {
+        visit(node)?;
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(())
+}

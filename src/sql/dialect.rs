@@ -1,0 +1,121 @@
+//! Spark's spelling of SQL, for the tokeniser and the parser of the `sqlparser` crate.
+//!
+//! Backquotes quote a name, both other quotes make a string, a backslash escapes in a string. The
+//! parser crate's own Spark dialect is nearly that; this one answers for it where they differ.
+
+use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::dialect::{Dialect, SparkSqlDialect};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
+
+/// Spark SQL.
+#[derive(Debug)]
+pub(super) struct Spark;
+
+impl Dialect for Spark {
+    fn dialect(&self) -> std::any::TypeId {
+        std::any::TypeId::of::<SparkSqlDialect>()
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        ch == '`'
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        ch.is_alphabetic() || ch == '_'
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        ch.is_alphanumeric() || ch == '_'
+    }
+
+    fn supports_string_literal_backslash_escape(&self) -> bool {
+        true
+    }
+
+    // The two wildcards of LIKE keep their backslash, as in Spark.
+    fn ignores_wildcard_escapes(&self) -> bool {
+        true
+    }
+
+    // Every interval literal has become `INTERVAL 'text'` before the parser sees it.
+    fn require_interval_qualifier(&self) -> bool {
+        false
+    }
+
+    fn supports_filter_during_aggregation(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_expr(&self) -> bool {
+        true
+    }
+
+    fn supports_group_by_with_modifier(&self) -> bool {
+        true
+    }
+
+    fn supports_lambda_functions(&self) -> bool {
+        true
+    }
+
+    fn supports_select_wildcard_except(&self) -> bool {
+        true
+    }
+
+    fn supports_nested_comments(&self) -> bool {
+        true
+    }
+
+    fn supports_long_type_as_bigint(&self) -> bool {
+        true
+    }
+
+    fn supports_values_as_table_factor(&self) -> bool {
+        true
+    }
+
+    fn supports_bang_not_operator(&self) -> bool {
+        true
+    }
+
+    fn supports_struct_literal(&self) -> bool {
+        true
+    }
+
+    fn supports_map_literal_with_angle_brackets(&self) -> bool {
+        true
+    }
+
+    fn supports_cte_without_as(&self) -> bool {
+        true
+    }
+
+    // Spark lets these be names. Without quotes they are nearly always a slip, and then it is
+    // here that something is missing.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        use Keyword as K;
+        let next = parser.peek_token();
+        match &next.token {
+            Token::Word(word)
+                if matches!(
+                    word.keyword,
+                    K::FROM | K::WHERE | K::GROUP | K::HAVING | K::ORDER | K::LIMIT | K::UNION
+                ) =>
+            {
+                Some(parser.expected("an expression", next))
+            }
+            _ => None,
+        }
+    }
+
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        expr: &Expr,
+        precedence: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        SparkSqlDialect.parse_infix(parser, expr, precedence)
+    }
+}

@@ -1,0 +1,59 @@
+//! SQL: text → plan.
+//!
+//! Takes the text of a pipeline file in Spark's SQL; gives its statements ([`parse`]), and for
+//! each streaming table a logical plan of DataFusion over slots ([`Catalog::plan`]). It never
+//! reads a file or a table: whoever knows the schemas tells them with [`Catalog::add_table`].
+//!
+//! The life of a query, file by file:
+//!
+//! 1. `tokens` and `dialect` cut the text up; `statements` recognises what is created.
+//! 2. `names` settles upper and lower case; `relations` takes STREAM and WATERMARK out.
+//! 3. The parser crate makes a tree; `names` and `functions` put Spark's names into it.
+//! 4. DataFusion's planner resolves it against the `catalog`; `watermark` and `window` are the
+//!    parts of a plan that only a stream has.
+//! 5. `windows` and `meaning` make explicit where Spark means something else than DataFusion.
+//! 6. `optimizer` runs those of DataFusion's rules that are right for a stream.
+//! 7. `check` refuses what a stream cannot do in an output mode, with the way out.
+//!
+//! `frame` is the other way in: a plan that was built by calls, without text.
+//! `errors` translates what parser and planner say; `text` finds the place in the user's text.
+
+mod catalog;
+mod check;
+mod dialect;
+mod errors;
+pub mod frame;
+mod functions;
+mod interval;
+mod meaning;
+mod names;
+mod optimizer;
+mod options;
+mod plan;
+mod question;
+mod relations;
+mod statements;
+mod text;
+mod tokens;
+mod types;
+mod watermark;
+mod window;
+mod windows;
+
+pub use catalog::Catalog;
+pub use check::{Mode, check};
+pub use functions::{BatchTime, WINDOW, WINDOW_TIME};
+pub use interval::Interval;
+pub use optimizer::session;
+pub use options::Options;
+pub use plan::{QueryPlan, TableRead, is_streaming};
+pub use question::{Question, ddl, questions};
+pub use statements::{
+    Pipeline, Setting, Statement, StreamingTableDefinition, TableDefinition, TableFormat,
+    ViewDefinition, parse, parse_columns,
+};
+pub use types::{spark_name, timestamp, timestamp_ntz};
+pub use watermark::{EVENT_TIME_DELAY, WatermarkDefinition, WatermarkNode, event_time_delay};
+
+#[cfg(test)]
+mod tests;

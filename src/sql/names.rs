@@ -1,0 +1,329 @@
+//! Names: upper and lower case make no difference, but the result shows what was written.
+//!
+//! One spelling is chosen for each name of a query (that of the table's declaration, or else the
+//! first one), and all tokens are respelt before parsing. So the planner, which compares exactly,
+//! finds everything; at the end the query's own spelling is put back on its output columns.
+//! Columns without a name get Spark's: `count(1)`, `avg(value)`, `window`.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut,
+    VisitorMut,
+};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::functions;
+use super::relations::{Clause, clause_alias};
+use super::text::SourceText;
+
+/// The one spelling of each name in a query.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Spelling(HashMap<String, String>);
+
+impl Spelling {
+    /// Learns the names of a table's columns and of the fields inside them.
+    pub(super) fn learn_schema(&mut self, schema: &Schema) {
+        for field in schema.fields() {
+            self.learn_field(field);
+        }
+    }
+
+    fn learn_field(&mut self, field: &Field) {
+        self.learn(field.name());
+        match field.data_type() {
+            DataType::Struct(fields) => fields.iter().for_each(|f| self.learn_field(f)),
+            DataType::List(item) => self.learn_field(item),
+            DataType::Map(entries, _) => self.learn_field(entries),
+            _ => {}
+        }
+    }
+
+    /// The spelling of a name; an unknown name is learnt.
+    pub(super) fn learn(&mut self, name: &str) -> &str {
+        self.0.entry(name.to_lowercase()).or_insert_with(|| name.to_owned())
+    }
+
+    /// The spelling of a name.
+    pub(super) fn of<'a>(&'a self, name: &'a str) -> &'a str {
+        self.0.get(&name.to_lowercase()).map_or(name, String::as_str)
+    }
+
+    /// Respells all tokens that can be names.
+    pub(super) fn respell(&mut self, tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+        let mut tokens = tokens.to_vec();
+        for token in &mut tokens {
+            if let Token::Word(word) = &mut token.token {
+                word.value = self.learn(&word.value).to_owned();
+            }
+        }
+        tokens
+    }
+}
+
+/// Prepares a parsed query: `window` stands for the grouping's window, Spark's function names
+/// become the planner's, and columns without a name get one.
+pub(super) fn prepare(query: &mut Query, clauses: &[Clause]) {
+    let _ = query.visit(&mut Prepare { clauses });
+}
+
+/// [`prepare`] for an expression that stands alone.
+pub(super) fn prepare_expression(expr: &mut Expr) {
+    let _ = expr.visit(&mut Prepare { clauses: &[] });
+}
+
+struct Prepare<'a> {
+    clauses: &'a [Clause],
+}
+
+impl VisitorMut for Prepare<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let SetExpr::Select(select) = query.body.as_mut()
+            && let Some(window) = grouping_window(select)
+            && let Some(order_by) = &mut query.order_by
+            && let OrderByKind::Expressions(exprs) = &mut order_by.kind
+        {
+            for order in exprs {
+                replace_window(&mut order.expr, &window);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        if let Some(window) = grouping_window(select) {
+            for item in &mut select.projection {
+                let expr = match item {
+                    SelectItem::UnnamedExpr(expr) => expr,
+                    SelectItem::ExprWithAlias { expr, .. } => expr,
+                    _ => continue,
+                };
+                replace_window(expr, &window);
+            }
+            if let Some(having) = &mut select.having {
+                replace_window(having, &window);
+            }
+        }
+        let relations = relation_names(select, self.clauses);
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && let Some(name) = output_name(expr, &relations)
+            {
+                let alias = Ident::with_quote('`', name);
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        functions::respell_call(expr);
+        // The planner takes `window(…).start` only with the field as text.
+        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
+            for access in access_chain {
+                if let AccessExpr::Dot(field) = access
+                    && let Expr::Identifier(name) = field
+                {
+                    let name = Value::SingleQuotedString(std::mem::take(&mut name.value));
+                    *field = Expr::Value(name.into());
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The `window(…)` call in a GROUP BY, for which the name `window` stands in the other clauses.
+fn grouping_window(select: &Select) -> Option<Expr> {
+    let GroupByExpr::Expressions(keys, _) = &select.group_by else { return None };
+    keys.iter()
+        .find(|key| {
+            matches!(key, Expr::Function(f)
+            if f.name.to_string().eq_ignore_ascii_case(functions::WINDOW))
+        })
+        .cloned()
+}
+
+/// Puts the call in place of the name `window` and of the start of `window.start`. What stands
+/// inside a call of its own (`window_time(window)`) stays: Spark does not resolve it either.
+fn replace_window(expr: &mut Expr, window: &Expr) {
+    let is_window = |i: &Ident| i.value.eq_ignore_ascii_case(functions::WINDOW);
+    match expr {
+        Expr::Identifier(name) if is_window(name) => *expr = window.clone(),
+        Expr::CompoundIdentifier(parts) if parts.first().is_some_and(is_window) => {
+            let access = parts.drain(1..).map(|part| AccessExpr::Dot(Expr::Identifier(part)));
+            let access_chain = access.collect();
+            *expr = Expr::CompoundFieldAccess { root: Box::new(window.clone()), access_chain };
+        }
+        Expr::Function(call) => {
+            let own = call.name.to_string();
+            if own.eq_ignore_ascii_case(functions::WINDOW)
+                || own.eq_ignore_ascii_case(functions::WINDOW_TIME)
+            {
+                return;
+            }
+            if let FunctionArguments::List(list) = &mut call.args {
+                for arg in &mut list.args {
+                    if let FunctionArg::Unnamed(FunctionArgExpr::Expr(inner)) = arg {
+                        replace_window(inner, window);
+                    }
+                }
+            }
+        }
+        Expr::Nested(inner)
+        | Expr::UnaryOp { expr: inner, .. }
+        | Expr::Cast { expr: inner, .. }
+        | Expr::IsNull(inner)
+        | Expr::IsNotNull(inner) => replace_window(inner, window),
+        Expr::BinaryOp { left, right, .. } => {
+            replace_window(left, window);
+            replace_window(right, window);
+        }
+        Expr::Between { expr: inner, low, high, .. } => {
+            for part in [inner, low, high] {
+                replace_window(part, window);
+            }
+        }
+        Expr::Case { operand, conditions, else_result, .. } => {
+            for part in operand.iter_mut().chain(else_result.iter_mut()) {
+                replace_window(part, window);
+            }
+            for case in conditions {
+                replace_window(&mut case.condition, window);
+                replace_window(&mut case.result, window);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The names by which columns can be qualified in a SELECT.
+fn relation_names(select: &Select, clauses: &[Clause]) -> Vec<String> {
+    let tables = select.from.iter().flat_map(|from| {
+        std::iter::once(&from.relation).chain(from.joins.iter().map(|j| &j.relation))
+    });
+    tables
+        .filter_map(|table| match table {
+            TableFactor::Table { name, alias, .. } => {
+                let own = name.0.last().and_then(|p| p.as_ident()).map(|i| i.value.clone());
+                match alias.as_ref().map(|a| a.name.value.clone()) {
+                    Some(alias) => match clause_alias(clauses, &alias) {
+                        Some(renamed) => renamed.or(own),
+                        None => Some(alias),
+                    },
+                    None => own,
+                }
+            }
+            TableFactor::Derived { alias: Some(alias), .. } => {
+                let alias = alias.name.value.clone();
+                clause_alias(clauses, &alias).unwrap_or(Some(alias))
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+/// The name of a column that has none; `None` where the planner's own is right.
+fn output_name(expr: &Expr, relations: &[String]) -> Option<String> {
+    match expr {
+        Expr::Identifier(_) => None,
+        Expr::CompoundIdentifier(parts) => {
+            let qualified = parts.len() == 2 && relations.contains(&parts[0].value);
+            if qualified { None } else { parts.last().map(|p| p.value.clone()) }
+        }
+        _ => Some(spark_text(expr)),
+    }
+}
+
+/// An expression as Spark writes it in a column's name.
+fn spark_text(expr: &Expr) -> String {
+    match expr {
+        Expr::Identifier(name) => name.value.clone(),
+        Expr::CompoundIdentifier(parts) => {
+            parts.last().map(|p| p.value.clone()).unwrap_or_default()
+        }
+        Expr::Nested(inner) => spark_text(inner),
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => text.clone(),
+            Value::Null => "NULL".into(),
+            other => other.to_string(),
+        },
+        Expr::Function(call) => spark_call(call),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let fields = access_chain.iter().map(|access| match access {
+                AccessExpr::Dot(field) => format!(".{}", spark_text(field)),
+                AccessExpr::Subscript(subscript) => format!("[{subscript}]"),
+            });
+            spark_text(root) + &fields.collect::<String>()
+        }
+        Expr::BinaryOp { left, op, right } => {
+            format!("({} {op} {})", spark_text(left), spark_text(right))
+        }
+        Expr::Cast { expr, data_type, .. } => {
+            format!("CAST({} AS {data_type})", spark_text(expr))
+        }
+        Expr::Struct { values, fields } if fields.is_empty() => {
+            let values = values.iter().map(spark_text).collect::<Vec<_>>();
+            format!("struct({})", values.join(", "))
+        }
+        other => other.to_string().replace('`', ""),
+    }
+}
+
+fn spark_call(call: &Function) -> String {
+    let name = call.name.to_string().to_lowercase().replace('`', "");
+    if name == functions::WINDOW {
+        return name;
+    }
+    let FunctionArguments::List(list) = &call.args else { return format!("{name}()") };
+    let args: Vec<String> = list
+        .args
+        .iter()
+        .map(|arg| match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => "1".into(),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => spark_text(expr),
+            other => other.to_string(),
+        })
+        .collect();
+    let distinct = if list.duplicate_treatment.is_some() { "DISTINCT " } else { "" };
+    format!("{name}({distinct}{})", args.join(", "))
+}
+
+/// The spelling of the output columns: what the outermost SELECT wrote, by the chosen spelling.
+pub(super) fn written_names(
+    query: &Query,
+    text: &SourceText,
+    spelling: &Spelling,
+) -> HashMap<String, String> {
+    let Some(select) = first_select(&query.body) else { return HashMap::new() };
+    let mut written = HashMap::new();
+    for item in &select.projection {
+        let ident = match item {
+            SelectItem::UnnamedExpr(Expr::Identifier(ident)) => Some(ident),
+            SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts)) => parts.last(),
+            SelectItem::ExprWithAlias { alias, .. } => Some(alias),
+            _ => None,
+        };
+        let Some(ident) = ident else { continue };
+        let Some(span) = text.span(ident.span) else { continue };
+        let as_written = text.slice(span).trim_matches('`').replace("``", "`");
+        if !as_written.is_empty() {
+            written.entry(spelling.of(&ident.value).to_owned()).or_insert(as_written);
+        }
+    }
+    written
+}
+
+fn first_select(body: &SetExpr) -> Option<&Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => first_select(&query.body),
+        SetExpr::SetOperation { left, .. } => first_select(left),
+        _ => None,
+    }
+}

@@ -1,0 +1,118 @@
+//! Questions: single statements over still tables, in the same dialect as pipelines.
+
+use std::collections::VecDeque;
+
+use arrow::datatypes::Schema;
+use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::dialect::Spark;
+use super::errors::{self, Names};
+use super::text::SourceText;
+use super::tokens::{span_of, tokenize};
+use super::types::spark_name;
+use crate::error::{Error, Result};
+
+/// One question of a text.
+#[derive(Debug, Clone)]
+pub struct Question {
+    text: SourceText,
+    tokens: Vec<TokenWithSpan>,
+}
+
+/// The questions of a text, which semicolons part. `name` is what errors call the text.
+pub fn questions(name: &str, text: &str) -> Result<Vec<Question>> {
+    let text = SourceText::new(name, text);
+    let tokens = tokenize(&text)?;
+    Ok(tokens
+        .split(|token| token.token == Token::SemiColon)
+        .filter(|statement| !statement.is_empty())
+        .map(|statement| Question { text: text.clone(), tokens: statement.to_vec() })
+        .collect())
+}
+
+impl Question {
+    /// Whether it is just these words, in any case.
+    pub fn is(&self, words: &[&str]) -> bool {
+        let typed: Vec<String> =
+            self.tokens.iter().map(|token| token.token.to_string().to_uppercase()).collect();
+        typed == words
+    }
+
+    /// The plan of the question. It may read and not write. `tables` are the names that can be
+    /// read, for the nearest one to a name that cannot.
+    pub async fn plan(&self, context: &SessionContext, tables: &[String]) -> Result<LogicalPlan> {
+        let state = context.state();
+        let planned = state.statement_to_plan(self.parse()?).await;
+        let functions = || state.scalar_functions().keys().cloned().collect::<Vec<_>>();
+        let names = Names { functions: &functions };
+        let whole = span_of(&self.text, &self.tokens);
+        let plan = planned.map_err(|e| {
+            let error = errors::from_planner(&self.text, whole, &names, e);
+            match unknown_table(error.message()) {
+                Some(name) => {
+                    let known = tables.iter().map(String::as_str);
+                    let hint = match errors::nearest(name, known) {
+                        Some(near) => format!("did you mean '{near}'?"),
+                        None => "SHOW TABLES says what there is".to_owned(),
+                    };
+                    let better = errors::unresolved_table(name, std::iter::empty()).hint(hint);
+                    error.place().cloned().into_iter().fold(better, Error::at)
+                }
+                None => error,
+            }
+        })?;
+        let reading = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false);
+        reading.verify_plan(&plan).map_err(|_| {
+            Error::sql("READ_ONLY", "a question can read the tables, not change them")
+                .hint("write SELECT …; tables are changed by the queries of a pipeline")
+                .at(self.text.place(whole))
+        })?;
+        Ok(plan)
+    }
+
+    fn parse(&self) -> Result<Statement> {
+        let failed = |e: ParserError| {
+            let parser = Parser::new(&Spark);
+            errors::from_parser(&self.text, &self.tokens, &parser, e)
+        };
+        let mut parser = DFParserBuilder::new(self.tokens.clone())
+            .with_dialect(&Spark)
+            .build()
+            .map_err(|e| Error::internal(format!("the parser cannot be made: {e}")))?;
+        let statements: Result<VecDeque<Statement>, _> = parser.parse_statements();
+        match statements {
+            Ok(mut found) => found.pop_front().ok_or_else(|| {
+                Error::sql("PARSE_EMPTY_STATEMENT", "there is no question in the text")
+            }),
+            Err(datafusion::error::DataFusionError::SQL(e, _)) => Err(failed(*e)),
+            Err(other) => Err(Error::sql("PARSE_SYNTAX_ERROR", other.strip_backtrace())),
+        }
+    }
+}
+
+/// The name in DataFusion's message about a table that is not there.
+fn unknown_table(message: &str) -> Option<&str> {
+    message.strip_prefix("table 'datafusion.public.")?.strip_suffix("' not found")
+}
+
+/// A schema as columns of a `CREATE TABLE`: `id STRING, at TIMESTAMP`.
+pub fn ddl(schema: &Schema) -> String {
+    let columns = schema.fields().iter().map(|field| {
+        let plain = field.name().chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        let name = match plain && !field.name().is_empty() {
+            true => field.name().clone(),
+            false => format!("`{}`", field.name().replace('`', "``")),
+        };
+        // Field names inside a nested type keep their case.
+        let type_name = spark_name(field.data_type());
+        match field.data_type().is_nested() {
+            true => format!("{name} {type_name}"),
+            false => format!("{name} {}", type_name.to_uppercase()),
+        }
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
