@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod durable;
 pub mod error;
 pub mod generate;
+pub mod operators;
 pub mod plan;
 pub mod progress;
 pub mod sinks;

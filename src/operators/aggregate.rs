@@ -1,0 +1,291 @@
+//! Grouping, with or without windows of event time.
+//!
+//! What is kept is one row a group: the group's columns and the partial state of each aggregate
+//! (see [`super::partial`]). A window counts as a column of the group and is kept as its *end*, since
+//! the end is what the watermark has to reach. A batch goes like this:
+//!
+//! ```text
+//! partial states of the batch, one a group and pane          (made by DataFusion, before us)
+//!   → one a group and window                                 a pane goes into each of its windows
+//!   → without those whose window the watermark has closed    counted as late
+//!   → merged with what is kept of the same groups, kept
+//!   → out:  append    what the watermark closes now, then let go
+//!           update    what this batch touched; what the watermark closes is let go in silence
+//!           complete  everything; nothing is ever let go
+//! ```
+//!
+//! A sliding window thus costs one aggregation of the batch's rows, by panes, however many windows
+//! overlap; the windows share the result. Aggregates that depend on the order of rows (`first`,
+//! `collect_list`) see, within one batch, the rows of an earlier pane before those of a later one.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array,
+};
+use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+
+use super::late::drop_late;
+use super::partial::PartialAggregates;
+use super::{Operator, Processed, StateShape, Watermarks};
+use crate::error::{Error, Result};
+use crate::state::StateStore;
+use crate::window::WindowSpec;
+
+/// Which groups come out of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Emit {
+    /// Groups that the watermark has closed, once.
+    Closed,
+    /// Groups that the batch has touched.
+    Touched,
+    /// All groups.
+    All,
+}
+
+/// Which of the group columns carries event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventTime {
+    /// None: nothing is late, nothing is ever let go.
+    None,
+    /// This column, a timestamp.
+    Column(usize),
+    /// This column, a window; in the partial states of a batch it holds the start of the pane.
+    Window(usize, WindowSpec),
+    /// This column, a window that was computed further down; the partial states hold its end there,
+    /// and its start as one more group after all others.
+    Ready(usize),
+}
+
+/// The aggregation operator. Spark calls it `stateStoreSave`.
+pub struct Aggregate {
+    aggregates: PartialAggregates,
+    event_time: EventTime,
+    /// Whether the event time carries a watermark; without one nothing is late or closed.
+    watermarked: bool,
+    emit: Emit,
+    output: SchemaRef,
+}
+
+impl Aggregate {
+    /// An aggregation whose result has the columns of `output`: the groups, with a window as
+    /// struct of start and end, then the values.
+    pub fn new(
+        aggregates: PartialAggregates,
+        event_time: EventTime,
+        watermarked: bool,
+        emit: Emit,
+        output: SchemaRef,
+    ) -> Self {
+        Self { aggregates, event_time, watermarked, emit, output }
+    }
+
+    fn event_time_column(&self) -> Option<usize> {
+        match self.event_time {
+            _ if !self.watermarked => None,
+            EventTime::None => None,
+            EventTime::Column(column) | EventTime::Window(column, _) | EventTime::Ready(column) => {
+                Some(column)
+            }
+        }
+    }
+
+    /// One partial state a group and window, in place of one a group and pane.
+    fn spread_over_windows(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        let EventTime::Window(column, spec) = self.event_time else {
+            return Ok(states);
+        };
+        let spread = states
+            .iter()
+            .map(|batch| pane_to_windows(batch, column, spec))
+            .collect::<Result<Vec<_>>>()?;
+        if spec.is_tumbling() { Ok(spread) } else { self.aggregates.merge(spread) }
+    }
+
+    fn drop_late(
+        &self,
+        states: Vec<RecordBatch>,
+        marks: Watermarks,
+    ) -> Result<(Vec<RecordBatch>, usize)> {
+        let Some(column) = self.event_time_column().filter(|_| self.emit != Emit::All) else {
+            return Ok((states, 0));
+        };
+        let mut kept = Vec::with_capacity(states.len());
+        let mut late = 0;
+        for batch in states {
+            let (in_time, dropped) = drop_late(batch, column, marks.late_ms)?;
+            late += dropped;
+            kept.push(in_time);
+        }
+        kept.retain(|batch| batch.num_rows() > 0);
+        Ok((kept, late))
+    }
+
+    /// Merges the batch's states with those kept of the same groups.
+    fn merge_with_kept(
+        &self,
+        state: &StateStore,
+        fresh: Vec<RecordBatch>,
+    ) -> Result<Vec<RecordBatch>> {
+        if fresh.is_empty() {
+            return Ok(fresh);
+        }
+        let fresh = concat_batches(&self.aggregates.schema(), &fresh)?;
+        let kept = state.table().get(&fresh.columns()[..self.aggregates.groups()])?;
+        if kept.num_rows() == 0 {
+            return Ok(vec![fresh]);
+        }
+        let kept = with_columns_of(&kept, &self.aggregates.schema())?;
+        self.aggregates.merge(vec![kept, fresh])
+    }
+
+    /// Values and columns of the result, from partial states.
+    fn finish(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        let without_groups = self.aggregates.groups() == 0;
+        if states.iter().all(|batch| batch.num_rows() == 0) && !without_groups {
+            return Ok(vec![]);
+        }
+        let states = states
+            .iter()
+            .map(|batch| with_columns_of(batch, &self.aggregates.schema()))
+            .collect::<Result<Vec<_>>>()?;
+        self.aggregates
+            .finish(states)?
+            .into_iter()
+            .map(|batch| self.result_columns(batch))
+            .collect()
+    }
+
+    fn result_columns(&self, finished: RecordBatch) -> Result<RecordBatch> {
+        let mut columns = finished.columns().to_vec();
+        match self.event_time {
+            EventTime::None | EventTime::Column(_) => {}
+            EventTime::Window(column, spec) => {
+                let ends = &columns[column];
+                let micros = cast(ends, &DataType::Int64)?;
+                let starts: Int64Array =
+                    micros.as_primitive::<Int64Type>().unary(|end| end - spec.size_us);
+                let starts = cast(&(Arc::new(starts) as ArrayRef), ends.data_type())?;
+                let window = self.output.field(column).data_type();
+                columns[column] = window_column(starts, ends.clone(), window)?;
+            }
+            EventTime::Ready(column) => {
+                let starts = columns.remove(self.aggregates.groups() - 1);
+                let window = self.output.field(column).data_type();
+                columns[column] = window_column(starts, columns[column].clone(), window)?;
+            }
+        }
+        for (column, field) in columns.iter_mut().zip(self.output.fields()) {
+            if column.data_type() != field.data_type() {
+                *column = cast(column, field.data_type())?;
+            }
+        }
+        let rows = RecordBatchOptions::new().with_row_count(Some(finished.num_rows()));
+        Ok(RecordBatch::try_new_with_options(self.output.clone(), columns, &rows)?)
+    }
+}
+
+impl Operator for Aggregate {
+    fn name(&self) -> &'static str {
+        "stateStoreSave"
+    }
+
+    fn state_shape(&self) -> StateShape {
+        // Which columns can be NULL changes with the plan, not with what is kept.
+        let mut fields: Vec<Field> = self
+            .aggregates
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| Field::new(field.name(), field.data_type().clone(), true))
+            .collect();
+        if let EventTime::Window(column, _) | EventTime::Ready(column) = self.event_time {
+            fields[column] = fields[column].clone().with_name("window_end");
+        }
+        StateShape {
+            schema: Arc::new(Schema::new(fields)),
+            keys: self.aggregates.groups(),
+            expiry: self.event_time_column(),
+        }
+    }
+
+    fn output_schema(&self) -> SchemaRef {
+        self.output.clone()
+    }
+
+    fn process(
+        &mut self,
+        state: &mut StateStore,
+        input: Vec<RecordBatch>,
+        marks: Watermarks,
+    ) -> Result<Processed> {
+        let input =
+            if self.aggregates.comes_in_parts() { self.aggregates.merge(input)? } else { input };
+        let fresh = self.spread_over_windows(input)?;
+        let (fresh, late) = self.drop_late(fresh, marks)?;
+        let touched = self.merge_with_kept(state, fresh)?;
+        let mut updated = 0;
+        for batch in &touched {
+            updated += batch.num_rows();
+            state.put(batch)?;
+        }
+
+        let evict_us = marks.evict_ms.saturating_mul(1000);
+        let lets_go = self.event_time_column().is_some() && self.emit != Emit::All;
+        let output = match self.emit {
+            Emit::Closed if lets_go => self.finish(state.table().expired(evict_us)?)?,
+            Emit::Closed => vec![],
+            Emit::Touched => self.finish(touched)?,
+            Emit::All => self.finish(state.table().rows()?)?,
+        };
+        let removed = if lets_go { state.expire(evict_us)? } else { 0 };
+        Ok(Processed { output, updated, removed, late })
+    }
+
+    fn waits_for_watermark(&self) -> bool {
+        self.emit != Emit::All
+    }
+}
+
+/// The same columns under a schema that says more about them: state is kept as if every column could
+/// be NULL, plans know better.
+fn with_columns_of(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &rows)?)
+}
+
+/// Repeats each row for every window of its pane; the pane's start becomes the window's end.
+fn pane_to_windows(batch: &RecordBatch, column: usize, spec: WindowSpec) -> Result<RecordBatch> {
+    let pane_type = batch.column(column).data_type().clone();
+    let panes = cast(batch.column(column), &DataType::Int64)?;
+    let panes = panes.as_primitive::<Int64Type>();
+    let mut rows: Vec<u32> = Vec::with_capacity(panes.len());
+    let mut ends: Vec<i64> = Vec::with_capacity(panes.len());
+    for (row, &pane) in panes.values().iter().enumerate() {
+        for (_, end) in spec.windows(pane) {
+            rows.push(u32::try_from(row).map_err(|_| {
+                Error::internal("a batch of partial states has more than 4 billion rows")
+            })?);
+            ends.push(end);
+        }
+    }
+    let ends = cast(&(Arc::new(Int64Array::from(ends)) as ArrayRef), &pane_type)?;
+    let spread = if spec.is_tumbling() {
+        batch.clone()
+    } else {
+        take_record_batch(batch, &UInt32Array::from(rows))?
+    };
+    let mut columns = spread.columns().to_vec();
+    columns[column] = ends;
+    Ok(RecordBatch::try_new(batch.schema(), columns)?)
+}
+
+/// The struct of start and end; NULL where there is no window.
+fn window_column(starts: ArrayRef, ends: ArrayRef, result: &DataType) -> Result<ArrayRef> {
+    let DataType::Struct(fields) = result else {
+        return Err(Error::internal(format!("a window has the type {result}, not struct")));
+    };
+    let nulls = ends.logical_nulls();
+    Ok(Arc::new(StructArray::try_new(fields.clone(), vec![starts, ends], nulls)?))
+}
