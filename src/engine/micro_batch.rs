@@ -1,0 +1,186 @@
+//! The ten steps of a micro-batch, in code.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+
+use super::query::{Query, StepReport};
+use super::report::{Durations, Given, Ran, report};
+use crate::checkpoint::{Commit, Offsets};
+use crate::error::{Error, Result};
+use crate::operators::{Processed, Watermarks};
+use crate::sinks::OutputBatch;
+use crate::sources::{Admit, BadRecord};
+
+impl Query {
+    /// Runs at most one micro-batch. `None`: there was nothing to do.
+    ///
+    /// After an error nothing that was decided is lost, but this query is of no more use: open it
+    /// again, and it goes on with the batch that failed.
+    pub fn step(&mut self, admit: Admit) -> Result<Option<StepReport>> {
+        if self.broken {
+            return Err(Error::internal("a query was stepped after a failed batch"));
+        }
+        let (name, batch) = (self.name.clone(), self.next);
+        self.micro_batch(admit).map_err(|e| {
+            self.broken = true;
+            e.context(format!("query '{name}', batch {batch}"))
+        })
+    }
+
+    fn micro_batch(&mut self, admit: Admit) -> Result<Option<StepReport>> {
+        let mut took = Durations::start();
+        let started = self.clock.now();
+        let batch = self.next;
+
+        // 1, 2. What this batch is: decided before, or now.
+        let offsets = match self.unfinished.take() {
+            Some(offsets) => offsets,
+            None => {
+                let Some(offsets) = self.decide(admit)? else { return Ok(None) };
+                took.mark("latestOffset");
+                self.checkpoint.write_offsets(batch, &offsets)?;
+                for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
+                    take.iter().try_for_each(|take| stream.source.decided(take))?;
+                }
+                took.mark("walCommit");
+                offsets
+            }
+        };
+
+        // 3. Read and decode.
+        self.batch_time.set(offsets.batch_timestamp_ms);
+        let (given, bad) = self.read(&offsets)?;
+        took.mark("getBatch");
+
+        // 4, 6. Event times are noted on the way into the operators, which run with the watermarks
+        // fixed at the start of the batch. (5, judging quality, has no rules to judge by yet.)
+        let watermarks =
+            Watermarks { late_ms: self.late_ms, evict_ms: offsets.batch_watermark_ms.unwrap_or(0) };
+        let (processed, rows) = self.compute(watermarks)?;
+        took.mark("queryExecution");
+
+        // 7. State before output: a table never holds what the state does not know.
+        for state in &mut self.states {
+            state.seal(batch)?;
+        }
+        took.mark("stateCommit");
+
+        // 8. The output, under the batch's number.
+        let written = rows.iter().map(RecordBatch::num_rows).sum();
+        let watermark = self.tracker.exists().then_some(watermarks.evict_ms);
+        let output = OutputBatch { id: batch, rows, watermark };
+        self.sink.write(&output)?;
+        took.mark("addBatch");
+
+        // 9. Done: from here on the batch is never run again.
+        let seen = self.tracker.advance();
+        self.late_ms = watermarks.evict_ms;
+        self.no_data_batch_due = admit == Admit::Limited && self.watermark_has_work();
+        let commit = Commit {
+            next_batch_watermark_ms: self.tracker.exists().then(|| self.tracker.watermark_ms()),
+            no_data_batch_due: self.no_data_batch_due,
+        };
+        self.checkpoint.write_commit(batch, &commit)?;
+        took.mark("commitOffsets");
+
+        // 10. Report, and get ready for the next.
+        let progress = report(
+            self,
+            Ran {
+                batch,
+                started,
+                offsets: &offsets,
+                given: &given,
+                processed: &processed,
+                written,
+                seen,
+                took,
+            },
+        );
+        for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
+            if take.is_some() {
+                stream.last.clone_from(take);
+            }
+        }
+        self.last_batch_time = offsets.batch_timestamp_ms;
+        self.last_trigger_start = Some(started);
+        self.next = batch + 1;
+        let needs_history: Vec<bool> =
+            self.streams.iter().map(|stream| stream.source.needs_history()).collect();
+        self.checkpoint.clean(&needs_history)?;
+        Ok(Some(StepReport { progress, bad, rows: output.rows }))
+    }
+
+    /// Asks each source how far it has got. `None`: no source has anything, and no operator waits
+    /// for the watermark that the batch before has raised.
+    fn decide(&mut self, admit: Admit) -> Result<Option<Offsets>> {
+        let takes = self
+            .streams
+            .iter_mut()
+            .map(|stream| stream.source.next(admit))
+            .collect::<Result<Vec<_>>>()?;
+        let has_data = takes.iter().any(Option::is_some);
+        let due = self.no_data_batch_due && admit == Admit::Limited;
+        if !has_data && !due {
+            return Ok(None);
+        }
+        Ok(Some(Offsets {
+            batch_watermark_ms: self.tracker.exists().then(|| self.tracker.watermark_ms()),
+            batch_timestamp_ms: self.clock.now().max(self.last_batch_time),
+            conf: BTreeMap::new(),
+            sources: takes,
+        }))
+    }
+
+    /// Whether a batch without data would do something (Spark: SPARK-24157).
+    fn watermark_has_work(&self) -> bool {
+        self.no_data_batches
+            && self.tracker.watermark_ms() > self.late_ms
+            && self.assembly.stages.iter().any(|stage| stage.operator.waits_for_watermark())
+    }
+
+    /// Fills the slots; gives the rows read and the bad lines of each stream.
+    fn read(&mut self, offsets: &Offsets) -> Result<(Vec<Given>, Vec<BadRecord>)> {
+        let mut given = vec![];
+        let mut bad = vec![];
+        for (number, stream) in self.streams.iter_mut().enumerate() {
+            let rows = match offsets.sources.get(number).and_then(Option::as_ref) {
+                Some(take) => stream.source.read(take)?,
+                None => Default::default(),
+            };
+            given.push(Given { rows: rows.rows(), corrupt: rows.bad.len() });
+            bad.extend(rows.bad);
+            stream.slot.fill(rows.batches);
+        }
+        for still in &mut self.stills {
+            if !still.filled || still.table.changed() {
+                let rows = still.table.read()?;
+                bad.extend(rows.bad);
+                let cut = rows.batches.iter().map(|batch| batch.project(&still.columns));
+                still.slot.fill(cut.collect::<Result<_, _>>()?);
+                still.filled = true;
+            }
+        }
+        Ok((given, bad))
+    }
+
+    /// Runs the stages one after the other, then the plan that leads to the sink.
+    fn compute(&mut self, watermarks: Watermarks) -> Result<(Vec<Processed>, Vec<RecordBatch>)> {
+        let mut processed = vec![];
+        for (stage, state) in self.assembly.stages.iter_mut().zip(&mut self.states) {
+            let input = crate::plan::run(&stage.plan, &self.assembly.task)?;
+            let mut done = stage.operator.process(state, input, watermarks)?;
+            stage.output.fill(std::mem::take(&mut done.output));
+            processed.push(done);
+        }
+        let rows = self.assembly.run_result()?;
+        for stage in &self.assembly.stages {
+            stage.output.fill(vec![]);
+        }
+        for stream in &self.streams {
+            stream.slot.fill(vec![]);
+        }
+        Ok((processed, rows))
+    }
+}

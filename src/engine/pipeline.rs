@@ -1,0 +1,416 @@
+//! From a pipeline file to the queries that it describes.
+//!
+//! A project is a folder with `input/`, `data/` and `checkpoints/`; every path in a pipeline is
+//! relative to it. The streaming tables of a file are planned in the order of the text, since one
+//! can read another that stands before it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::SchemaRef;
+
+use super::query::{OpenSink, Origin, Query, QueryParts};
+use super::result::sink_schema;
+use super::trigger::Trigger;
+use super::watermark::Policy;
+use crate::checkpoint::pinned_facts;
+use crate::durable::Disk;
+use crate::error::{Error, Result};
+use crate::sinks::OutputMode;
+use crate::sinks::delta::{DeltaSink, DeltaSinkOptions};
+use crate::sources::Source;
+use crate::sources::delta::DeltaSource;
+use crate::sources::files::FileSource;
+use crate::sources::still::StillTable;
+use crate::sql::{
+    self, Catalog, Options, QueryPlan, Statement, StreamingTableDefinition, TableDefinition,
+    TableFormat, TableRead,
+};
+use crate::time::SharedClock;
+
+/// A folder with `input/`, `data/` and `checkpoints/`, and what its queries run on.
+#[derive(Clone)]
+pub struct Project {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The way to the disk.
+    pub disk: Disk,
+    /// Where batch times come from.
+    pub clock: SharedClock,
+}
+
+impl std::fmt::Debug for Project {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Project({})", self.folder.display())
+    }
+}
+
+impl Project {
+    /// Where the table of a query lies.
+    pub fn table(&self, name: &str) -> PathBuf {
+        self.folder.join("data").join(name)
+    }
+
+    /// Where the checkpoint of a query lies.
+    pub fn checkpoint(&self, name: &str) -> PathBuf {
+        self.folder.join("checkpoints").join(name)
+    }
+}
+
+/// A planned pipeline: everything about it that needs no checkpoint.
+pub struct Pipeline {
+    project: Project,
+    /// The tables that the text declares.
+    pub tables: Vec<Table>,
+    /// The streaming queries, in the order of the text.
+    pub queries: Vec<PlannedQuery>,
+}
+
+/// A table that the text declares with `CREATE TABLE`.
+pub struct Table {
+    /// What the text says.
+    pub definition: TableDefinition,
+    /// Its columns, declared or inferred.
+    pub schema: SchemaRef,
+    /// Whether the columns were inferred.
+    pub inferred: bool,
+}
+
+/// A streaming query before it is opened.
+pub struct PlannedQuery {
+    /// The name of the streaming table.
+    pub name: String,
+    /// The plan of its text.
+    pub plan: QueryPlan,
+    /// What of the result is written.
+    pub mode: OutputMode,
+    /// When batches start, as the text says.
+    pub trigger: Trigger,
+    /// The streaming tables of the same file that it reads.
+    pub upstream: Vec<String>,
+    /// The columns of the result.
+    pub schema: SchemaRef,
+    settings: Settings,
+}
+
+#[derive(Clone, Copy)]
+struct Settings {
+    policy: Policy,
+    no_data_batches: bool,
+}
+
+impl Pipeline {
+    /// Plans a pipeline's text. `name` is what errors call it.
+    pub fn plan(project: &Project, name: &str, text: &str) -> Result<Pipeline> {
+        let parsed = sql::parse(name, text)?;
+        let mut catalog = Catalog::new(&parsed)?;
+        let settings = settings(&parsed.statements)?;
+        let mut tables = vec![];
+        let mut queries: Vec<PlannedQuery> = vec![];
+        for statement in &parsed.statements {
+            match statement {
+                Statement::Table(definition) => {
+                    let table = Table::of(project, definition, &parsed.statements)?;
+                    catalog.add_table(&definition.name, table.schema.clone());
+                    tables.push(table);
+                }
+                Statement::StreamingTable(definition) => {
+                    let query = plan_query(&catalog, definition, &queries, settings)?;
+                    catalog.add_table(&definition.name, query.schema.clone());
+                    queries.push(query);
+                }
+                Statement::View(_) | Statement::Set(_) | Statement::Database => {}
+            }
+        }
+        if queries.is_empty() {
+            return Err(Error::sql(
+                "RUN_EMPTY_PIPELINE",
+                format!("{name} has no CREATE STREAMING TABLE, so there is nothing to run"),
+            )
+            .hint("add CREATE STREAMING TABLE name AS SELECT … FROM STREAM …"));
+        }
+        Ok(Pipeline { project: project.clone(), tables, queries })
+    }
+
+    /// Opens one of the queries on its checkpoint and its Delta table.
+    pub fn open(&self, query: &PlannedQuery) -> Result<Query> {
+        let project = &self.project;
+        let (path, disk) = (project.table(&query.name), project.disk);
+        let open_sink: OpenSink<'_> = Box::new(move |request| {
+            Ok(Box::new(DeltaSink::open(DeltaSinkOptions {
+                path,
+                app_id: request.query_id.clone(),
+                schema: request.schema.clone(),
+                mode: request.mode,
+                keys: request.keys.clone(),
+                event_time: request.event_time,
+                disk,
+            })?))
+        });
+        self.open_with(query, open_sink, true)
+    }
+
+    /// Opens one of the queries on its checkpoint and a sink of the caller's.
+    pub fn open_into(&self, query: &PlannedQuery, open_sink: OpenSink<'_>) -> Result<Query> {
+        self.open_with(query, open_sink, false)
+    }
+
+    fn open_with(
+        &self,
+        query: &PlannedQuery,
+        open_sink: OpenSink<'_>,
+        replaces_rows: bool,
+    ) -> Result<Query> {
+        let origins = query.plan.reads.iter().map(|read| self.origin(read));
+        Query::open(QueryParts {
+            name: query.name.clone(),
+            plan: query.plan.clone(),
+            origins: origins.collect::<Result<_>>()?,
+            mode: query.mode,
+            open_sink,
+            replaces_rows,
+            checkpoint: self.project.checkpoint(&query.name),
+            disk: self.project.disk,
+            clock: self.project.clock.clone(),
+            policy: query.settings.policy,
+            no_data_batches: query.settings.no_data_batches,
+            source_facts: self.inferred_columns(query),
+        })
+    }
+
+    /// Inferred columns stay what they were when the query first ran, whatever the files say later.
+    fn inferred_columns(&self, query: &PlannedQuery) -> BTreeMap<String, String> {
+        let read = |table: &&Table| {
+            let reads = &query.plan.reads;
+            table.inferred
+                && reads.iter().any(|r| r.table.eq_ignore_ascii_case(&table.definition.name))
+        };
+        let tables = self.tables.iter().filter(read);
+        tables
+            .map(|table| (columns_fact(&table.definition.name), sql::ddl(&table.schema)))
+            .collect()
+    }
+
+    fn origin(&self, read: &TableRead) -> Result<Origin> {
+        let same = |name: &str| name.eq_ignore_ascii_case(&read.table);
+        if let Some(query) = self.queries.iter().find(|query| same(&query.name)) {
+            let place = Place {
+                project: &self.project.folder,
+                location: format!("data/{}", query.name),
+                format: TableFormat::Delta,
+                schema: query.schema.clone(),
+                options: read.options.clone(),
+            };
+            return place.origin(read.streaming);
+        }
+        let table = self.tables.iter().find(|table| same(&table.definition.name));
+        let table = table.ok_or_else(|| {
+            Error::internal(format!("the table {} was planned but not declared", read.table))
+        })?;
+        table.origin(&self.project, read)
+    }
+}
+
+/// A place where a table's data lies.
+struct Place<'a> {
+    project: &'a Path,
+    location: String,
+    format: TableFormat,
+    schema: SchemaRef,
+    options: Options,
+}
+
+impl Place<'_> {
+    fn origin(self, streaming: bool) -> Result<Origin> {
+        if !streaming {
+            return Ok(Origin::Still(StillTable::open(
+                self.project,
+                still_format(self.format),
+                &self.location,
+                Some(self.schema),
+                &pairs(&self.options),
+            )?));
+        }
+        let source: Box<dyn Source> = match self.format {
+            TableFormat::Json => Box::new(FileSource::open(
+                self.project,
+                &self.location,
+                self.schema,
+                &pairs(&self.options),
+            )?),
+            TableFormat::Delta => Box::new(DeltaSource::open(
+                self.project,
+                &self.location,
+                self.schema,
+                &pairs(&self.options),
+            )?),
+            TableFormat::Csv | TableFormat::Parquet => {
+                return Err(Error::sql(
+                    "UNSUPPORTED_FEATURE",
+                    format!(
+                        "{} cannot be read as a stream yet, only JSON and Delta",
+                        self.location
+                    ),
+                )
+                .hint(
+                    "read it as a still table (FROM without STREAM), or convert it to JSON lines",
+                ));
+            }
+        };
+        Ok(Origin::Stream(source))
+    }
+}
+
+/// What still tables call a format, since sources know nothing of SQL.
+fn still_format(format: TableFormat) -> &'static str {
+    match format {
+        TableFormat::Json => "json",
+        TableFormat::Csv => "csv",
+        TableFormat::Parquet => "parquet",
+        TableFormat::Delta => "delta",
+    }
+}
+
+impl Table {
+    pub(super) fn of(
+        project: &Project,
+        definition: &TableDefinition,
+        statements: &[Statement],
+    ) -> Result<Table> {
+        let definition = definition.clone();
+        if let Some(schema) = definition.columns.clone() {
+            return Ok(Table { definition, schema, inferred: false });
+        }
+        if let Some(columns) = pinned_columns(project, &definition.name, statements) {
+            return Ok(Table { schema: sql::parse_columns(&columns)?, definition, inferred: true });
+        }
+        let pairs = pairs(&definition.options);
+        let place = &definition.location;
+        // Delta and Parquet say themselves what their columns are.
+        let inferred = matches!(definition.format, TableFormat::Json | TableFormat::Csv);
+        let schema = match definition.format {
+            TableFormat::Json => {
+                crate::sources::files::infer_schema(&project.folder, place, &pairs)?.schema
+            }
+            other => {
+                let format = still_format(other);
+                StillTable::open(&project.folder, format, place, None, &pairs)?.schema()
+            }
+        };
+        Ok(Table { definition, schema, inferred })
+    }
+
+    /// Where the rows of one reading of the table come from.
+    pub(super) fn origin(&self, project: &Project, read: &TableRead) -> Result<Origin> {
+        let mut options = self.definition.options.clone();
+        for (key, value) in read.options.iter() {
+            options.set(key, value);
+        }
+        let place = Place {
+            project: &project.folder,
+            location: self.definition.location.clone(),
+            format: self.definition.format,
+            schema: self.schema.clone(),
+            options,
+        };
+        place.origin(read.streaming)
+    }
+
+    /// The table as a still one, with all that is there now.
+    pub fn still(&self, project: &Project) -> Result<StillTable> {
+        StillTable::open(
+            &project.folder,
+            still_format(self.definition.format),
+            &self.definition.location,
+            Some(self.schema.clone()),
+            &pairs(&self.definition.options),
+        )
+    }
+}
+
+fn columns_fact(table: &str) -> String {
+    format!("inferred columns of {}", table.to_lowercase())
+}
+
+/// The columns that a table had when one of the pipeline's queries first ran.
+fn pinned_columns(project: &Project, table: &str, statements: &[Statement]) -> Option<String> {
+    let fact = columns_fact(table);
+    statements.iter().find_map(|statement| match statement {
+        Statement::StreamingTable(query) => {
+            pinned_facts(&project.checkpoint(&query.name))?.0.remove(&fact)
+        }
+        _ => None,
+    })
+}
+
+/// The settings that `SET` statements give; the last of a key counts.
+fn settings(statements: &[Statement]) -> Result<Settings> {
+    let mut found = BTreeMap::new();
+    for statement in statements {
+        if let Statement::Set(setting) = statement {
+            found.insert(setting.key.to_ascii_lowercase(), setting.value.trim().to_lowercase());
+        }
+    }
+    let wrong = |key: &str, value: &str, allowed: &str| {
+        Error::sql("INVALID_CONF_VALUE", format!("{key} cannot be '{value}'"))
+            .hint(format!("write {allowed}"))
+    };
+    let key = "spark.sql.streaming.multipleWatermarkPolicy";
+    let policy = match found.get(&key.to_lowercase()).map(String::as_str) {
+        None | Some("min") => Policy::Min,
+        Some("max") => Policy::Max,
+        Some(other) => return Err(wrong(key, other, "min or max")),
+    };
+    let key = "spark.sql.streaming.noDataMicroBatches.enabled";
+    let no_data_batches = match found.get(&key.to_lowercase()).map(String::as_str) {
+        None | Some("true") => true,
+        Some("false") => false,
+        Some(other) => return Err(wrong(key, other, "true or false")),
+    };
+    Ok(Settings { policy, no_data_batches })
+}
+
+fn plan_query(
+    catalog: &Catalog,
+    definition: &StreamingTableDefinition,
+    earlier: &[PlannedQuery],
+    settings: Settings,
+) -> Result<PlannedQuery> {
+    let properties = &definition.properties;
+    let mode: OutputMode = properties.get("outputMode").unwrap_or("append").parse()?;
+    let trigger = match properties.get("pipelines.trigger.interval") {
+        Some(interval) => Trigger::parse_interval(interval)?,
+        None => Trigger::default(),
+    };
+    let plan = catalog.plan(definition)?;
+    plan.check(sql_mode(mode))?;
+    let schema = sink_schema(plan.plan.schema().as_arrow())?;
+    let upstream = earlier
+        .iter()
+        .filter(|query| plan.reads.iter().any(|r| r.table.eq_ignore_ascii_case(&query.name)))
+        .map(|query| query.name.clone())
+        .collect();
+    Ok(PlannedQuery {
+        name: definition.name.clone(),
+        plan,
+        mode,
+        trigger,
+        upstream,
+        schema,
+        settings,
+    })
+}
+
+/// Options as the sources take them.
+fn pairs(options: &Options) -> Vec<(String, String)> {
+    options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
+}
+
+/// SQL has its own word for an output mode, since it knows nothing of sinks.
+pub(super) fn sql_mode(mode: OutputMode) -> sql::Mode {
+    match mode {
+        OutputMode::Append => sql::Mode::Append,
+        OutputMode::Update => sql::Mode::Update,
+        OutputMode::Complete => sql::Mode::Complete,
+    }
+}

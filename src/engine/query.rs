@@ -1,0 +1,372 @@
+//! One streaming query: what it is made of, and how it comes back after a stop or a crash.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::LogicalPlan;
+
+use super::assemble::{Assembly, assemble};
+use super::watermark::{Policy, Tracker};
+use crate::batch::BatchId;
+use crate::checkpoint::{Checkpoint, Offsets, Pinned, Recovery};
+use crate::durable::Disk;
+use crate::error::{Error, Result};
+use crate::progress::StreamingQueryProgress;
+use crate::sinks::{OutputMode, Sink};
+use crate::sources::still::StillTable;
+use crate::sources::{BadRecord, Source, Take};
+use crate::sql::QueryPlan;
+use crate::state::StateStore;
+use crate::time::{Millis, SharedClock};
+use crate::window::WindowSpec;
+
+/// Where the rows of one read of the query come from.
+pub enum Origin {
+    /// A stream: each batch takes what is new.
+    Stream(Box<dyn Source>),
+    /// A still table: each batch sees all of it.
+    Still(StillTable),
+}
+
+/// Makes the sink, once it is known what it is for.
+pub type OpenSink<'a> = Box<dyn FnOnce(&SinkRequest) -> Result<Box<dyn Sink>> + 'a>;
+
+/// What a sink has to know before it is opened.
+pub struct SinkRequest {
+    /// The query's identity: the name of its transactions.
+    pub query_id: String,
+    /// The columns.
+    pub schema: arrow::datatypes::SchemaRef,
+    /// What of the result is written.
+    pub mode: OutputMode,
+    /// In update mode: the columns that say which group a row is.
+    pub keys: Vec<usize>,
+    /// The column that the watermark has to reach for a row to be final.
+    pub event_time: Option<usize>,
+}
+
+/// What a query is made of.
+pub struct QueryParts<'a> {
+    /// The name of the streaming table.
+    pub name: String,
+    /// The plan of its text.
+    pub plan: QueryPlan,
+    /// For each of the plan's reads, where the rows come from.
+    pub origins: Vec<Origin>,
+    /// What of the result is written.
+    pub mode: OutputMode,
+    /// Makes the sink.
+    pub open_sink: OpenSink<'a>,
+    /// Whether in update mode the sink replaces the older row of a group; else it just gets the
+    /// newer one.
+    pub replaces_rows: bool,
+    /// The folder of the checkpoint.
+    pub checkpoint: PathBuf,
+    /// The way to the disk.
+    pub disk: Disk,
+    /// Where batch times come from.
+    pub clock: SharedClock,
+    /// How several watermarks become one.
+    pub policy: Policy,
+    /// Whether a risen watermark alone makes a batch.
+    pub no_data_batches: bool,
+    /// Facts about the sources that the checkpoint holds the query to, by name.
+    pub source_facts: BTreeMap<String, String>,
+}
+
+/// A streaming query that steps on command.
+pub struct Query {
+    pub(super) name: String,
+    pub(super) run_id: String,
+    pub(super) assembly: Assembly,
+    pub(super) batch_time: crate::sql::BatchTime,
+    /// One entry for each stream, in the order of the query's text.
+    pub(super) streams: Vec<Stream>,
+    pub(super) stills: Vec<Still>,
+    pub(super) states: Vec<StateStore>,
+    pub(super) sink: Box<dyn Sink>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) tracker: Tracker,
+    pub(super) clock: SharedClock,
+    pub(super) no_data_batches: bool,
+    /// The next batch to decide.
+    pub(super) next: BatchId,
+    /// A batch that was decided and not finished, to be done first.
+    pub(super) unfinished: Option<Offsets>,
+    /// The watermark that the batch before ran with: what is late.
+    pub(super) late_ms: Millis,
+    /// Whether the watermark has risen so far that the next batch is due even without data.
+    pub(super) no_data_batch_due: bool,
+    /// The batch time before, which the next one never falls behind.
+    pub(super) last_batch_time: Millis,
+    pub(super) last_trigger_start: Option<Millis>,
+    /// A batch failed half-way: what is in memory is no longer what the checkpoint says.
+    pub(super) broken: bool,
+}
+
+/// A stream, and where its rows go.
+pub(super) struct Stream {
+    pub(super) source: Box<dyn Source>,
+    pub(super) slot: crate::batch::Slot,
+    pub(super) last: Option<Take>,
+}
+
+/// A still table, and where its rows go.
+pub(super) struct Still {
+    pub(super) table: StillTable,
+    pub(super) columns: Vec<usize>,
+    pub(super) slot: crate::batch::Slot,
+    pub(super) filled: bool,
+}
+
+/// What one step did.
+#[derive(Debug, Clone)]
+pub struct StepReport {
+    /// The batch's report.
+    pub progress: StreamingQueryProgress,
+    /// The lines that were no rows.
+    pub bad: Vec<BadRecord>,
+    /// The rows that went to the sink.
+    pub rows: Vec<arrow::array::RecordBatch>,
+}
+
+impl Query {
+    /// Opens a query: a new one, or one that goes on where its checkpoint says it stopped.
+    pub fn open(parts: QueryParts<'_>) -> Result<Query> {
+        let name = parts.name.clone();
+        Self::open_parts(parts).map_err(|e| e.context(format!("query '{name}'")))
+    }
+
+    fn open_parts(parts: QueryParts<'_>) -> Result<Query> {
+        let session = crate::sql::session().state();
+        let assembly = assemble(&parts.plan, parts.mode, &session)?;
+        if parts.replaces_rows {
+            assembly.check_keys()?;
+        }
+        let pinned = pin(&parts, &assembly);
+        let mut checkpoint = Checkpoint::open(&parts.checkpoint, parts.disk, &pinned)?;
+        let mut sink = (parts.open_sink)(&SinkRequest {
+            query_id: checkpoint.query_id().to_string(),
+            schema: assembly.schema.clone(),
+            mode: sink_mode(parts.mode, &assembly),
+            keys: assembly.keys.clone(),
+            event_time: assembly.event_time,
+        })?;
+        // Before the history: what is torn is set aside here.
+        let recovery = checkpoint.recovery()?;
+        let (streams, stills) = join_origins(parts.origins, &assembly, &checkpoint)?;
+        check_sink(&recovery, sink.as_mut())?;
+        let no_data_batch_due =
+            matches!(recovery, Recovery::Continue { no_data_batch_due: true, .. });
+        let (next, unfinished, global_ms, late_ms): (BatchId, _, _, _) = match recovery {
+            Recovery::Fresh => (0, None, 0, 0),
+            Recovery::Continue { next, watermark_ms, previous_watermark_ms, .. } => {
+                (next, None, watermark_ms.unwrap_or(0), previous_watermark_ms.unwrap_or(0))
+            }
+            Recovery::Rerun { batch, offsets, previous_watermark_ms } => {
+                let watermark = offsets.batch_watermark_ms.unwrap_or(0);
+                (batch, Some(offsets), watermark, previous_watermark_ms.unwrap_or(0))
+            }
+        };
+        let states = open_states(&assembly, &parts.checkpoint, parts.disk, next.checked_sub(1))?;
+        let tracker = Tracker::new(parts.policy, assembly.watermarks.clone(), global_ms);
+        Ok(Query {
+            name: parts.name,
+            run_id: uuid::Uuid::new_v4().to_string(),
+            batch_time: parts.plan.batch_time.clone(),
+            assembly,
+            streams,
+            stills,
+            states,
+            sink,
+            checkpoint,
+            tracker,
+            clock: parts.clock,
+            no_data_batches: parts.no_data_batches,
+            next,
+            last_batch_time: unfinished.as_ref().map_or(0, |o| o.batch_timestamp_ms),
+            unfinished,
+            late_ms,
+            no_data_batch_due,
+            last_trigger_start: None,
+            broken: false,
+        })
+    }
+
+    /// The name of the streaming table.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The query's identity, kept by its checkpoint.
+    pub fn id(&self) -> &str {
+        self.checkpoint.query_id()
+    }
+
+    /// The number of the next batch.
+    pub fn next_batch(&self) -> BatchId {
+        self.next
+    }
+
+    /// From now on nothing that arrives later is taken: the trigger `available-now`.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.streams.iter_mut().try_for_each(|stream| stream.source.freeze())
+    }
+
+    /// The folders in which new data shows up.
+    pub fn folders(&self) -> Vec<PathBuf> {
+        self.streams.iter().filter_map(|stream| stream.source.folder()).collect()
+    }
+}
+
+/// Without groups no row is ever changed, so update mode is append.
+fn sink_mode(mode: OutputMode, assembly: &Assembly) -> OutputMode {
+    match mode {
+        OutputMode::Update if assembly.stages.is_empty() => OutputMode::Append,
+        other => other,
+    }
+}
+
+/// Gives each origin its slot and columns, and each stream its past.
+fn join_origins(
+    origins: Vec<Origin>,
+    assembly: &Assembly,
+    checkpoint: &Checkpoint,
+) -> Result<(Vec<Stream>, Vec<Still>)> {
+    let mut streams = vec![];
+    let mut stills = vec![];
+    for (read, origin) in origins.into_iter().enumerate() {
+        // A read that the optimiser found useless is not in the plan, and is not read.
+        let Some(input) = assembly.inputs.iter().find(|input| input.read == read) else {
+            continue;
+        };
+        match origin {
+            Origin::Stream(mut source) => {
+                source.project(&input.columns)?;
+                let history = checkpoint.history(streams.len())?;
+                for take in &history {
+                    source.decided(take)?;
+                }
+                let last = history.into_iter().next_back();
+                streams.push(Stream { source, slot: input.slot.clone(), last });
+            }
+            Origin::Still(table) => stills.push(Still {
+                table,
+                columns: input.columns.clone(),
+                slot: input.slot.clone(),
+                filled: false,
+            }),
+        }
+    }
+    Ok((streams, stills))
+}
+
+fn open_states(
+    assembly: &Assembly,
+    checkpoint: &std::path::Path,
+    disk: Disk,
+    version: Option<BatchId>,
+) -> Result<Vec<StateStore>> {
+    assembly
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(number, stage)| {
+            let shape = stage.operator.state_shape();
+            let folder = checkpoint.join("state").join(number.to_string());
+            StateStore::open(folder, disk, shape.schema, shape.keys, shape.expiry, version)
+        })
+        .collect()
+}
+
+/// The table and the checkpoint must tell the same story: the table holds each committed batch, and
+/// at most one more (the batch during which the process died).
+fn check_sink(recovery: &Recovery, sink: &mut dyn Sink) -> Result<()> {
+    if !sink.remembers() {
+        return Ok(());
+    }
+    let held = sink.newest_batch()?;
+    let (committed, decided) = match recovery {
+        Recovery::Fresh => (None, None),
+        Recovery::Continue { next, .. } => (next.checked_sub(1), next.checked_sub(1)),
+        Recovery::Rerun { batch, .. } => (batch.checked_sub(1), Some(*batch)),
+    };
+    let table = sink.description();
+    let show = |batch: Option<BatchId>| batch.map_or("none".to_string(), |b| b.to_string());
+    if held > decided {
+        return Err(Error::conflict(
+            "SINK_AHEAD",
+            format!(
+                "{table} holds batch {} of this query, but the checkpoint knows batches up to {}",
+                show(held),
+                show(decided)
+            ),
+        )
+        .hint(
+            "the checkpoint was lost or is an older copy: bring the newer one back, or remove \
+             both the checkpoint and the table to start over",
+        ));
+    }
+    if held < committed {
+        return Err(Error::conflict(
+            "SINK_BEHIND",
+            format!(
+                "the checkpoint has committed batches up to {}, but {table} holds batches up to {}",
+                show(committed),
+                show(held)
+            ),
+        )
+        .hint(
+            "the table was removed, replaced or set back: bring it back, or remove both the \
+             table and the checkpoint to start over",
+        ));
+    }
+    Ok(())
+}
+
+/// The facts about a query that must not change while its checkpoint lives.
+fn pin(parts: &QueryParts<'_>, assembly: &Assembly) -> Pinned {
+    let mut facts = parts.source_facts.clone();
+    for (number, input) in assembly.inputs.iter().enumerate() {
+        let read = &parts.plan.reads[input.read];
+        if read.streaming {
+            facts.insert(format!("source {number}"), read.table.clone());
+        }
+    }
+    for (number, stage) in assembly.stages.iter().enumerate() {
+        let shape = stage.operator.state_shape();
+        let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
+            format!("{} {}", field.name(), crate::sql::spark_name(field.data_type()))
+        };
+        let columns: Vec<String> = shape.schema.fields().iter().map(column).collect();
+        let (keys, values) = columns.split_at(shape.keys);
+        facts.insert(format!("operator {number}"), stage.operator.name().to_string());
+        facts.insert(format!("operator {number}, groups"), keys.join(", "));
+        facts.insert(format!("operator {number}, aggregates"), values.join(", "));
+    }
+    let windows = windows(&parts.plan.plan);
+    if !windows.is_empty() {
+        facts.insert("windows".to_string(), windows.join(", "));
+    }
+    facts.insert("output mode".to_string(), parts.mode.to_string());
+    facts.insert("result columns".to_string(), crate::sql::ddl(&assembly.schema));
+    Pinned(facts)
+}
+
+/// The shapes of the windows that a plan groups by: state holds windows, so they must not change.
+fn windows(plan: &LogicalPlan) -> Vec<String> {
+    let mut found = vec![];
+    let _ = plan.apply(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            let shapes = aggregate.group_expr.iter().filter_map(|e| WindowSpec::of(e).ok()?);
+            found.extend(shapes.map(|(_, shape)| {
+                let seconds = |micros: i64| micros as f64 / 1e6;
+                let (size, slide) = (seconds(shape.size_us), seconds(shape.slide_us));
+                format!("{size} s every {slide} s from {} s", seconds(shape.start_us))
+            }));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
+}

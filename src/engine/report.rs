@@ -1,0 +1,152 @@
+//! From what a batch did to its progress report.
+
+use std::collections::BTreeMap;
+
+use super::query::Query;
+use super::watermark::Seen;
+use crate::batch::BatchId;
+use crate::checkpoint::Offsets;
+use crate::operators::Processed;
+use crate::progress::{
+    SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress,
+};
+use crate::time::{Millis, Stopwatch, iso_millis, micros_to_millis};
+
+/// How long the steps of a batch took, by Spark's names (and two of ours: Spark's `addBatch` is
+/// reading, computing, state and output in one).
+pub struct Durations {
+    total: Stopwatch,
+    step: Stopwatch,
+    steps: BTreeMap<String, u64>,
+}
+
+impl Durations {
+    /// Starts with the trigger.
+    pub fn start() -> Self {
+        Self { total: Stopwatch::start(), step: Stopwatch::start(), steps: BTreeMap::new() }
+    }
+
+    /// A step ends here and the next one begins.
+    pub fn mark(&mut self, step: &str) {
+        self.steps.insert(step.to_string(), self.step.millis() as u64);
+        self.step = Stopwatch::start();
+    }
+
+    /// The whole, with its fraction, and the steps.
+    fn finish(mut self) -> (f64, BTreeMap<String, u64>) {
+        let millis = self.total.millis();
+        self.steps.insert("triggerExecution".into(), millis as u64);
+        (millis, self.steps)
+    }
+}
+
+/// What one stream gave to a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Given {
+    /// Rows.
+    pub rows: usize,
+    /// Lines that are no rows.
+    pub corrupt: usize,
+}
+
+/// What a finished batch did.
+pub struct Ran<'a> {
+    /// Its number.
+    pub batch: BatchId,
+    /// When its trigger started.
+    pub started: Millis,
+    /// What was decided.
+    pub offsets: &'a Offsets,
+    /// What each stream gave.
+    pub given: &'a [Given],
+    /// What each operator did.
+    pub processed: &'a [Processed],
+    /// Rows handed to the sink.
+    pub written: usize,
+    /// The event times of the first watermark that saw any.
+    pub seen: Option<Seen>,
+    /// How long it took.
+    pub took: Durations,
+}
+
+/// The report of a finished batch.
+pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
+    let Ran { started, offsets, given, .. } = ran;
+    let (millis, steps) = ran.took.finish();
+    let since = query.last_trigger_start.map(|last| (started - last) as f64 / 1000.0);
+    let arrival = |rows: usize| since.filter(|s| *s > 0.0).map(|s| round(rows as f64 / s));
+    let processing = |rows: usize| round(rows as f64 / (millis.max(1.0) / 1000.0));
+    let rows: usize = given.iter().map(|given| given.rows).sum();
+    let watermark = offsets.batch_watermark_ms.map(iso_millis);
+    let sources = query.streams.iter().zip(given).enumerate().map(|(number, (stream, given))| {
+        let start = stream.last.clone().unwrap_or_default();
+        let taken = offsets.sources.get(number).cloned().flatten();
+        SourceProgress {
+            description: stream.source.description(),
+            end_offset: taken.unwrap_or_else(|| start.clone()),
+            start_offset: start,
+            num_input_rows: given.rows as u64,
+            input_rows_per_second: arrival(given.rows),
+            processed_rows_per_second: processing(given.rows),
+            num_corrupt_rows: given.corrupt as u64,
+        }
+    });
+    StreamingQueryProgress {
+        id: query.id().to_string(),
+        run_id: query.run_id.clone(),
+        name: query.name.clone(),
+        timestamp: iso_millis(started),
+        batch_id: ran.batch,
+        batch_duration: millis as u64,
+        num_input_rows: rows as u64,
+        input_rows_per_second: arrival(rows),
+        processed_rows_per_second: processing(rows),
+        duration_ms: steps,
+        event_time: event_time(ran.seen, &watermark),
+        watermark,
+        state_operators: state_operators(query, ran.processed),
+        sources: sources.collect(),
+        sink: SinkProgress {
+            description: query.sink.description(),
+            num_output_rows: ran.written as u64,
+        },
+    }
+}
+
+fn event_time(seen: Option<Seen>, watermark: &Option<String>) -> BTreeMap<String, String> {
+    let mut times = BTreeMap::new();
+    let Some(watermark) = watermark else { return times };
+    times.insert("watermark".into(), watermark.clone());
+    if let Some(seen) = seen {
+        times.insert("min".into(), iso_millis(micros_to_millis(seen.min_us)));
+        times.insert("max".into(), iso_millis(micros_to_millis(seen.max_us)));
+        times.insert("avg".into(), iso_millis(seen.avg_ms()));
+    }
+    times
+}
+
+/// The operator nearest to the sink comes first, as in Spark.
+fn state_operators(query: &Query, processed: &[Processed]) -> Vec<StateOperatorProgress> {
+    query
+        .assembly
+        .stages
+        .iter()
+        .zip(&query.states)
+        .zip(processed)
+        .map(|((stage, state), done)| StateOperatorProgress {
+            operator_name: stage.operator.name().to_string(),
+            num_rows_total: state.table().len() as u64,
+            num_rows_updated: done.updated as u64,
+            num_rows_removed: done.removed as u64,
+            num_rows_dropped_by_watermark: done.late as u64,
+            memory_used_bytes: state.table().memory_bytes() as u64,
+            commit_time_ms: 0,
+        })
+        .rev()
+        .collect()
+}
+
+/// Rates have one decimal, as in Spark.
+fn round(rate: f64) -> f64 {
+    (rate * 10.0).round() / 10.0
+}

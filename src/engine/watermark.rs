@@ -1,0 +1,266 @@
+//! From the event times that were seen to the watermark.
+//!
+//! Every `WATERMARK` of a query is a node in its plan through which rows pass unchanged while their
+//! event times are noted. After batch N the newest time seen at a node, less its delay, is the
+//! node's own watermark; the query's is the least of them (or the greatest, by policy), never
+//! falls, and counts from batch N+1 on. The rule is Spark's, `spark.sql.streaming
+//! .multipleWatermarkPolicy` included: a node that has seen nothing in this run counts as 1970.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray, StructArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::execution_plan::ReplaceChildrenOptions;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::StreamExt;
+
+use crate::error::{Error, Result};
+use crate::time::{EventTimeMicros, Millis, micros_to_millis};
+
+/// The event times that passed one watermark node in one batch.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Seen {
+    /// How many rows passed.
+    pub rows: u64,
+    /// The oldest event time.
+    pub min_us: EventTimeMicros,
+    /// The newest event time.
+    pub max_us: EventTimeMicros,
+    /// Their sum, for the average.
+    pub sum_us: i128,
+}
+
+impl Seen {
+    /// Notes a column of event times (timestamps in microseconds, or windows of them, whose end
+    /// counts). Spark reads a missing time as 1970, and so does this.
+    fn note(&mut self, column: &ArrayRef) -> Result<()> {
+        let times = match column.as_any().downcast_ref::<StructArray>() {
+            Some(window) => window
+                .column_by_name("end")
+                .ok_or_else(|| Error::internal("an event-time struct has no field `end`"))?,
+            None => column,
+        };
+        let micros = cast(times, &DataType::Int64)?;
+        let micros = micros.as_primitive::<Int64Type>();
+        for row in 0..micros.len() {
+            let time = if micros.is_null(row) { 0 } else { micros.value(row) };
+            let first = self.rows == 0;
+            self.min_us = if first { time } else { self.min_us.min(time) };
+            self.max_us = if first { time } else { self.max_us.max(time) };
+            self.sum_us += i128::from(time);
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    /// The average event time, in milliseconds.
+    pub fn avg_ms(&self) -> Millis {
+        match i128::from(self.rows) {
+            0 => 0,
+            rows => micros_to_millis((self.sum_us / rows) as i64),
+        }
+    }
+}
+
+/// What one watermark node notes, shared by the plan and the engine.
+#[derive(Debug, Clone, Default)]
+pub struct Observer(Arc<Mutex<Seen>>);
+
+impl Observer {
+    /// Takes what was seen since the last call.
+    pub fn take(&self) -> Seen {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn note(&self, column: &ArrayRef) -> Result<()> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(column)
+    }
+}
+
+/// How the watermarks of several nodes become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// The slowest counts: nothing is lost.
+    #[default]
+    Min,
+    /// The fastest counts: nothing waits.
+    Max,
+}
+
+/// The watermark of a query, from batch to batch.
+#[derive(Debug)]
+pub struct Tracker {
+    policy: Policy,
+    nodes: Vec<Node>,
+    global_ms: Millis,
+}
+
+#[derive(Debug)]
+struct Node {
+    delay_ms: Millis,
+    observer: Observer,
+    watermark_ms: Option<Millis>,
+}
+
+impl Tracker {
+    /// A tracker for these nodes (their delays in milliseconds), which starts at `global_ms`.
+    pub fn new(policy: Policy, nodes: Vec<(Millis, Observer)>, global_ms: Millis) -> Self {
+        let nodes = nodes
+            .into_iter()
+            .map(|(delay_ms, observer)| Node { delay_ms, observer, watermark_ms: None })
+            .collect();
+        Self { policy, nodes, global_ms }
+    }
+
+    /// Whether the query has a watermark at all.
+    pub fn exists(&self) -> bool {
+        !self.nodes.is_empty()
+    }
+
+    /// The watermark that the next batch runs with.
+    pub fn watermark_ms(&self) -> Millis {
+        self.global_ms
+    }
+
+    /// Takes in what the batch has seen; gives the times of the first node that saw any.
+    pub fn advance(&mut self) -> Option<Seen> {
+        let mut first = None;
+        for node in &mut self.nodes {
+            let seen = node.observer.take();
+            if seen.rows == 0 {
+                continue;
+            }
+            let candidate = micros_to_millis(seen.max_us).saturating_sub(node.delay_ms);
+            node.watermark_ms = Some(node.watermark_ms.map_or(candidate, |w| w.max(candidate)));
+            first.get_or_insert(seen);
+        }
+        let marks = self.nodes.iter().map(|node| node.watermark_ms.unwrap_or(0));
+        let chosen = match self.policy {
+            Policy::Min => marks.min(),
+            Policy::Max => marks.max(),
+        };
+        self.global_ms = self.global_ms.max(chosen.unwrap_or(0));
+        first
+    }
+}
+
+/// The physical node: rows pass unchanged, their event times are noted.
+#[derive(Debug)]
+pub struct WatermarkExec {
+    input: Arc<dyn ExecutionPlan>,
+    column: usize,
+    observer: Observer,
+}
+
+impl WatermarkExec {
+    /// Notes column `column` of `input`.
+    pub fn new(input: Arc<dyn ExecutionPlan>, column: usize, observer: Observer) -> Self {
+        Self { input, column, observer }
+    }
+}
+
+impl DisplayAs for WatermarkExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WatermarkExec: {}", self.input.schema().field(self.column).name())
+    }
+}
+
+impl ExecutionPlan for WatermarkExec {
+    fn name(&self) -> &'static str {
+        "WatermarkExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
+    ) -> PlanResult<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn replace_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+        _: ReplaceChildrenOptions,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self {
+            input: children.swap_remove(0),
+            column: self.column,
+            observer: self.observer.clone(),
+        }))
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let (column, observer) = (self.column, self.observer.clone());
+        Ok(Arc::new(Self { input: children.swap_remove(0), column, observer }))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        task: Arc<TaskContext>,
+    ) -> PlanResult<SendableRecordBatchStream> {
+        let (column, observer) = (self.column, self.observer.clone());
+        let rows = self.input.execute(partition, task)?.map(move |batch| {
+            let batch = batch?;
+            observer.note(batch.column(column))?;
+            Ok(batch)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), rows)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::TimestampMicrosecondArray;
+
+    fn see(observer: &Observer, micros: &[i64]) {
+        let column: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros.to_vec()));
+        observer.note(&column).unwrap();
+    }
+
+    fn two(policy: Policy) -> (Observer, Observer, Tracker) {
+        let (a, b) = (Observer::default(), Observer::default());
+        let tracker = Tracker::new(policy, vec![(1, a.clone()), (2, b.clone())], 0);
+        (a, b, tracker)
+    }
+
+    #[test]
+    fn never_falls() {
+        let (a, b, mut tracker) = two(Policy::Max);
+        see(&a, &[10_000]);
+        tracker.advance();
+        assert_eq!(tracker.watermark_ms(), 9);
+        see(&b, &[3_000]);
+        tracker.advance();
+        assert_eq!(tracker.watermark_ms(), 9);
+    }
+
+    #[test]
+    fn a_silent_stream_holds_the_slowest_at_1970() {
+        let (a, b, mut tracker) = two(Policy::Min);
+        see(&a, &[10_000]);
+        tracker.advance();
+        assert_eq!(tracker.watermark_ms(), 0);
+        see(&b, &[8_000]);
+        tracker.advance();
+        assert_eq!(tracker.watermark_ms(), 6);
+    }
+}
