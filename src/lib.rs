@@ -1,8 +1,9 @@
 //! Spark's streaming SQL in one binary.
-
+#![doc = include_str!("README.md")]
 
 pub mod batch;
 pub mod checkpoint;
+pub mod cli;
 pub mod durable;
 pub mod engine;
 pub mod error;

@@ -1,0 +1,150 @@
+//! Command line: people.
+//!
+//! The only part that prints. It *takes* what was typed, *calls* the engine, the generator and the
+//! tables, and *gives* text for people or JSON for programs, and an exit code: 0 fine, 1 the run
+//! failed, 2 wrong usage or wrong SQL, 70 a bug of ours, 130 interrupted twice.
+
+mod ask;
+mod demo;
+mod explain;
+mod generate;
+mod interrupt;
+mod message;
+mod progress;
+mod prompt;
+mod run;
+mod screen;
+mod table;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::{Error, Result};
+
+/// What was typed.
+#[derive(Parser)]
+#[command(
+    name = "strandline",
+    version,
+    about = "Spark's streaming SQL in one binary: JSON files drop in, windows close, Delta tables come out.",
+    after_help = "Examples:
+  strandline demo --for 20s                     see windows fill and close, in an empty folder
+  strandline generate day17 --out input --seed 1
+  strandline run pipeline.sql --available-now   process what is there, then end
+  strandline run pipeline.sql                   go on as files arrive; Ctrl-C ends it cleanly
+  strandline sql -c \"SELECT * FROM my_table\"    ask the tables, also while streams run"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show four queries over a live stream, from an empty folder.
+    Demo(demo::Demo),
+    /// Drop JSON files into a folder, as a live system would.
+    Generate(generate::Generate),
+    /// Run the streaming queries of a pipeline file.
+    Run(run::Run),
+    /// Ask the tables of a project with SQL.
+    Sql(ask::Ask),
+    /// Show what a pipeline would do, without running it.
+    Explain(explain::Explain),
+}
+
+/// How batches are reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ProgressFormat {
+    /// One line a batch, for people.
+    Plain,
+    /// One JSON object a batch, with the keys of Spark's StreamingQueryProgress.
+    Json,
+}
+
+/// Where a command works.
+#[derive(Debug, Clone, clap::Args)]
+struct ProjectFolder {
+    /// The folder that holds input/, data/ and checkpoints/ [default: the current folder]
+    #[arg(long, value_name = "DIR")]
+    project: Option<PathBuf>,
+}
+
+impl ProjectFolder {
+    fn open(&self) -> Result<crate::engine::pipeline::Project> {
+        // An empty path is the current folder, and keeps the paths in messages short.
+        let folder = self.project.clone().unwrap_or_default();
+        if !folder.as_os_str().is_empty() && !folder.is_dir() {
+            return Err(Error::usage(
+                "PATH_NOT_FOUND",
+                format!("the project folder {} does not exist", folder.display()),
+            )
+            .hint("make it, or name another one with --project"));
+        }
+        Ok(crate::engine::pipeline::Project {
+            folder,
+            disk: crate::durable::Disk::default(),
+            clock: std::sync::Arc::new(crate::time::SystemClock),
+        })
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    listen_to_warnings();
+    let result = match arguments.command {
+        Command::Demo(command) => command.run(),
+        Command::Generate(command) => command.run(),
+        Command::Run(command) => command.run(),
+        Command::Sql(command) => command.run(),
+        Command::Explain(command) => command.run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            message::show(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// Prints a line to standard output. Nobody reading any more is no error of the program.
+fn say(line: impl std::fmt::Display) {
+    use std::io::Write;
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// What the library has to say goes to standard error; `STRANDLINE_LOG` asks for more.
+fn listen_to_warnings() {
+    use std::io::IsTerminal;
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_env_var("STRANDLINE_LOG")
+        .try_from_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("strandline=warn"));
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour)
+        .with_target(false)
+        .without_time()
+        .init();
+}
+
+/// Reads a file that the user named.
+fn read_text(path: &std::path::Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            Error::usage("PATH_NOT_FOUND", format!("there is no file {}", path.display()))
+                .hint("check the name, or the folder that you are in")
+        }
+        std::io::ErrorKind::InvalidData => {
+            Error::usage("NOT_TEXT", format!("{} is not UTF-8 text", path.display()))
+        }
+        _ => Error::io("read", path, e),
+    })
+}

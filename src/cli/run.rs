@@ -1,0 +1,168 @@
+//! `strandline run`: the queries of a pipeline file, to the end or until Ctrl-C.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use clap::Args;
+
+use super::interrupt::Interrupt;
+use super::{ProgressFormat, ProjectFolder, progress, read_text};
+use crate::engine::handle::StreamingQuery;
+use crate::engine::pipeline::{Pipeline, PlannedQuery, Project};
+use crate::engine::trigger::Trigger;
+use crate::error::Result;
+
+/// Run the streaming queries of a pipeline file.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  strandline run pipeline.sql --available-now
+  strandline run pipeline.sql --trigger 5s
+  strandline run pipeline.sql --progress json | jq .watermark
+
+Each query writes the Delta table data/NAME and keeps checkpoints/NAME; started again, it goes on
+where it stopped.")]
+pub struct Run {
+    /// The pipeline file.
+    pipeline: PathBuf,
+    /// Process what is there in as many batches as the source's limits ask for, then end.
+    #[arg(long, group = "when")]
+    available_now: bool,
+    /// Process what is there in one batch, then end.
+    #[arg(long, group = "when")]
+    once: bool,
+    /// Start a batch at every multiple of this interval, such as 5s [default: as soon as a file is there]
+    #[arg(long, group = "when", value_name = "INTERVAL")]
+    trigger: Option<String>,
+    /// How batches are reported.
+    #[arg(long, value_enum, default_value = "plain")]
+    progress: ProgressFormat,
+    #[command(flatten)]
+    project: ProjectFolder,
+}
+
+impl Run {
+    /// Runs the command.
+    pub fn run(self) -> Result<()> {
+        let project = self.project.open()?;
+        let text = read_text(&self.pipeline)?;
+        let name = self.pipeline.display().to_string();
+        let pipeline = Pipeline::plan(&project, &name, &text)?;
+        announce_inferred(&pipeline);
+        let trigger = match (&self.trigger, self.available_now, self.once) {
+            (Some(interval), ..) => Some(Trigger::parse_interval(interval)?),
+            (None, true, _) => Some(Trigger::AvailableNow),
+            (None, _, true) => Some(Trigger::Once),
+            _ => None,
+        };
+        let running = Running::default();
+        let stopper = running.clone();
+        let interrupt = Interrupt::listen(move || stopper.request_stop())?;
+        let format = self.progress;
+        let start = |query: &PlannedQuery| {
+            start(&project, &pipeline, query, trigger, format).map(|started| running.add(started))
+        };
+        if trigger.is_some_and(Trigger::ends) {
+            run_to_the_end(&pipeline, &running, &interrupt, start)?;
+            let idle = running.queries().iter().all(|query| query.last_progress().is_none());
+            if idle && format == ProgressFormat::Plain {
+                eprintln!("note: nothing new, all queries are up to date");
+            }
+            Ok(())
+        } else {
+            for query in &pipeline.queries {
+                start(query)?;
+            }
+            if format == ProgressFormat::Plain {
+                eprintln!("note: waiting for files; Ctrl-C ends the run after the batch it is in");
+            }
+            running.wait_for_all()
+        }
+    }
+}
+
+fn announce_inferred(pipeline: &Pipeline) {
+    for table in pipeline.tables.iter().filter(|table| table.inferred) {
+        let columns = crate::sql::ddl(&table.schema);
+        eprintln!("note: columns of {}, inferred: {columns}", table.definition.name);
+    }
+}
+
+fn start(
+    project: &Project,
+    pipeline: &Pipeline,
+    query: &PlannedQuery,
+    trigger: Option<Trigger>,
+    format: ProgressFormat,
+) -> Result<StreamingQuery> {
+    let opened = pipeline.open(query)?;
+    let on_batch = Box::new(move |report: &_| progress::show(format, report));
+    StreamingQuery::start(opened, trigger.unwrap_or(query.trigger), project.clock.clone(), on_batch)
+}
+
+/// Starts each query when those that it reads have ended, so that what they wrote is there.
+fn run_to_the_end(
+    pipeline: &Pipeline,
+    running: &Running,
+    interrupt: &Interrupt,
+    start: impl Fn(&PlannedQuery) -> Result<()>,
+) -> Result<()> {
+    let mut waiting: Vec<&PlannedQuery> = pipeline.queries.iter().collect();
+    let mut ended = BTreeSet::new();
+    while !waiting.is_empty() && !interrupt.is_set() {
+        let (ready, later): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|query| query.upstream.iter().all(|u| ended.contains(u)));
+        for query in &ready {
+            start(query)?;
+        }
+        running.wait_for_all()?;
+        ended.extend(ready.into_iter().map(|query| query.name.clone()));
+        waiting = later;
+    }
+    Ok(())
+}
+
+/// The queries that run, shared with the listener for Ctrl-C.
+#[derive(Clone, Default)]
+pub struct Running(Arc<Mutex<Vec<Arc<StreamingQuery>>>>);
+
+impl Running {
+    /// Adds a query that has just been started.
+    pub fn add(&self, query: StreamingQuery) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(query));
+    }
+
+    /// The queries.
+    pub fn queries(&self) -> Vec<Arc<StreamingQuery>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether all of them still run.
+    pub fn all_active(&self) -> bool {
+        self.queries().iter().all(|query| query.is_active())
+    }
+
+    /// Asks all of them to end.
+    pub fn request_stop(&self) {
+        self.queries().iter().for_each(|query| query.request_stop());
+    }
+
+    /// Waits until all have ended; the first error ends the others too.
+    pub fn wait_for_all(&self) -> Result<()> {
+        let queries = self.queries();
+        let mut failed = Ok(());
+        while queries.iter().any(|query| query.is_active()) {
+            for query in queries.iter().filter(|query| !query.is_active()) {
+                failed = failed.and(query.await_termination());
+            }
+            if failed.is_err() {
+                self.request_stop();
+            }
+            if let Some(active) = queries.iter().find(|query| query.is_active()) {
+                active.await_termination_for(Duration::from_millis(200));
+            }
+        }
+        queries.iter().fold(failed, |failed, query| failed.and(query.await_termination()))
+    }
+}

@@ -1,0 +1,7 @@
+//! The `strandline` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    strandline::cli::main()
+}
