@@ -1,0 +1,18 @@
+//! The tests of the whole, in one binary, since linking is what takes the time.
+//!
+//! - [`golden`]: scripts that read like claims, step by step (`tests/golden/<area>/*.test`)
+//! - [`properties`]: claims that hold for any input
+//! - [`cli`]: the real binary in an empty folder
+//! - [`api`]: the API from Rust
+//! - [`examples`]: every example runs, and does what its README says
+//! - [`ladder`]: who may import whom, and who may do what
+//!
+//! `world` is the project in a temporary folder that the first two run in.
+
+mod api;
+mod cli;
+mod examples;
+mod golden;
+mod ladder;
+mod properties;
+mod world;

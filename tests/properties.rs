@@ -1,0 +1,193 @@
+//! Claims that hold for any input: what is random is small, and a failing case is made smaller.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use proptest::prelude::*;
+use proptest::test_runner::Config;
+use serde_json::{Value, json};
+
+use crate::world::{Output, World, json as objects};
+
+/// A row: minutes after 12:00, key, value.
+type Row = (i64, u8, i32);
+
+/// Few cases, since each runs a whole query. Nothing is written beside the source.
+fn few() -> Config {
+    Config { cases: 16, failure_persistence: None, ..Config::default() }
+}
+
+/// Rows within half an hour, so that with a delay of an hour none of them is late.
+fn rows() -> impl Strategy<Value = Vec<Row>> {
+    prop::collection::vec((0i64..30, 0u8..3, -5i32..20), 1..24)
+}
+
+/// Where to cut the rows into files.
+fn cuts() -> impl Strategy<Value = Vec<bool>> {
+    prop::collection::vec(any::<bool>(), 24)
+}
+
+/// Minutes: how long a sliding window is, and how far apart they are.
+fn size_and_slide() -> impl Strategy<Value = (i64, i64)> {
+    (1i64..12).prop_flat_map(|size| (Just(size), 1..=size))
+}
+
+const TABLE: &str = "CREATE TABLE ev (ts TIMESTAMP, k STRING, v BIGINT) USING json \
+                     OPTIONS (path 'input/ev', maxFilesPerTrigger '1');";
+
+/// 2026-01-01T12:00:00Z in minutes since 1970, from which windows are counted.
+const NOON: i64 = 29_454_480;
+
+fn pipeline(mode: &str, window: &str) -> String {
+    format!(
+        "{TABLE} CREATE STREAMING TABLE out TBLPROPERTIES ('outputMode' = '{mode}') AS \
+         SELECT window({window}) AS w, k, count(*) AS n, sum(v) AS v, max(v) AS hi \
+         FROM STREAM ev WATERMARK ts DELAY OF INTERVAL 1 HOUR GROUP BY window({window}), k"
+    )
+}
+
+fn time(minute: i64) -> String {
+    format!("2026-01-01T{:02}:{:02}:00Z", 12 + minute.div_euclid(60), minute.rem_euclid(60))
+}
+
+fn line(&(minute, key, value): &Row) -> String {
+    json!({"ts": time(minute), "k": format!("k{key}"), "v": value}).to_string() + "\n"
+}
+
+fn cut(rows: &[Row], cuts: &[bool]) -> Vec<String> {
+    let mut files = vec![String::new()];
+    for (row, cut_here) in rows.iter().zip(cuts) {
+        if *cut_here {
+            files.push(String::new());
+        }
+        files.last_mut().unwrap().push_str(&line(row));
+    }
+    files
+}
+
+/// What happens to the process before a file arrives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fate {
+    LivesOn,
+    StartsAgain,
+    DiesBeforeCommit,
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate =
+        prop_oneof![Just(Fate::LivesOn), Just(Fate::StartsAgain), Just(Fate::DiesBeforeCommit)];
+    prop::collection::vec(fate, 26)
+}
+
+/// Runs a query over these files, one a batch.
+fn run(pipeline: &str, files: &[String], fates: &[Fate], into: Output) -> World {
+    let mut world = World::new();
+    world.plan(pipeline).unwrap();
+    world.start(into).unwrap();
+    for (number, file) in files.iter().enumerate() {
+        match fates.get(number).copied().unwrap_or(Fate::LivesOn) {
+            Fate::DiesBeforeCommit if number > 0 => world.die_before_commit(),
+            Fate::LivesOn | Fate::DiesBeforeCommit => {}
+            Fate::StartsAgain => world.stop(),
+        }
+        world.add("ev", file);
+        if !world.is_open() {
+            world.start(into).unwrap();
+        }
+        world.run().unwrap();
+    }
+    world
+}
+
+/// What is said of each group in the end, and how often it was said.
+type Answer = BTreeMap<(String, String), (Value, usize)>;
+
+fn answer(rows: &[RecordBatch]) -> Answer {
+    let mut answer = Answer::new();
+    for row in objects(rows) {
+        let start = row["w"]["start"].as_str().unwrap().to_string();
+        let group = (start, row["k"].as_str().unwrap().to_string());
+        let said = answer.get(&group).map_or(0, |(_, said)| *said);
+        answer.insert(group, (json!([row["n"], row["v"], row["hi"]]), said + 1));
+    }
+    answer
+}
+
+fn answer_of(pipeline: &str, files: &[String]) -> Answer {
+    answer(&run(pipeline, files, &[], Output::Memory).written("out"))
+}
+
+/// The same by its definition: for each window that a row is in, one more.
+fn by_definition(rows: &[Row], size: i64, slide: i64) -> BTreeMap<(String, String), Value> {
+    let mut groups: BTreeMap<(String, String), Vec<i32>> = BTreeMap::new();
+    for &(minute, key, value) in rows {
+        for start in minute - size + 1..=minute {
+            if (NOON + start).rem_euclid(slide) == 0 {
+                groups.entry((time(start), format!("k{key}"))).or_default().push(value);
+            }
+        }
+    }
+    let sum = |values: &[i32]| values.iter().sum::<i32>();
+    let told = |values: Vec<i32>| json!([values.len(), sum(&values), values.iter().max()]);
+    groups.into_iter().map(|(group, values)| (group, told(values))).collect()
+}
+
+fn last_words(answer: Answer) -> BTreeMap<(String, String), Value> {
+    answer.into_iter().map(|(group, (told, _))| (group, told)).collect()
+}
+
+/// A row so much later that every window before it is closed by the batch without data.
+fn closing() -> String {
+    line(&(600, 9, 0))
+}
+
+proptest! {
+    #![proptest_config(few())]
+
+    #[test]
+    fn update_says_the_same_in_the_end_however_rows_are_cut_into_files(
+        rows in rows(), cuts in cuts()
+    ) {
+        let answer = answer_of(&pipeline("update", "ts, '5 minutes'"), &cut(&rows, &cuts));
+        prop_assert_eq!(last_words(answer), by_definition(&rows, 5, 5));
+    }
+
+    #[test]
+    fn append_says_each_window_once_when_the_last_has_closed(rows in rows(), cuts in cuts()) {
+        let mut files = cut(&rows, &cuts);
+        files.push(closing());
+        let answer = answer_of(&pipeline("append", "ts, '5 minutes'"), &files);
+        prop_assert!(answer.values().all(|(_, said)| *said == 1), "{:?}", answer);
+        prop_assert_eq!(last_words(answer), by_definition(&rows, 5, 5));
+    }
+
+    #[test]
+    fn stopping_and_dying_changes_nothing(rows in rows(), cuts in cuts(), fates in fates()) {
+        let mut files = cut(&rows, &cuts);
+        files.push(closing());
+        for mode in ["update", "append", "complete"] {
+            let pipeline = pipeline(mode, "ts, '5 minutes', '2 minutes'");
+            let disturbed = run(&pipeline, &files, &fates, Output::Memory);
+            let calm = run(&pipeline, &files, &[], Output::Memory);
+            prop_assert_eq!(answer(&disturbed.written("out")), answer(&calm.written("out")));
+        }
+    }
+
+    #[test]
+    fn a_table_in_update_mode_has_one_row_a_group(rows in rows(), cuts in cuts(), fates in fates()) {
+        let pipeline = pipeline("update", "ts, '5 minutes'");
+        let world = run(&pipeline, &cut(&rows, &cuts), &fates, Output::Delta);
+        let answer = answer(&world.table("out").unwrap());
+        prop_assert!(answer.values().all(|(_, said)| *said == 1), "{:?}", answer);
+        prop_assert_eq!(last_words(answer), by_definition(&rows, 5, 5));
+    }
+
+    #[test]
+    fn sliding_windows_are_what_their_definition_says(
+        rows in rows(), cuts in cuts(), (size, slide) in size_and_slide()
+    ) {
+        let pipeline = pipeline("update", &format!("ts, '{size} minutes', '{slide} minutes'"));
+        let answer = answer_of(&pipeline, &cut(&rows, &cuts));
+        prop_assert_eq!(last_words(answer), by_definition(&rows, size, slide));
+    }
+}
