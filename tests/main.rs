@@ -2,6 +2,7 @@
 //!
 //! - [`golden`]: scripts that read like claims, step by step (`tests/golden/<area>/*.test`)
 //! - [`properties`]: claims that hold for any input
+//! - [`conformance`]: what real Spark did, batch by batch (`tests/conformance/cases/*.json`)
 //! - [`cli`]: the real binary in an empty folder
 //! - [`api`]: the API from Rust
 //! - [`examples`]: every example runs, and does what its README says
@@ -11,6 +12,7 @@
 
 mod api;
 mod cli;
+mod conformance;
 mod examples;
 mod golden;
 mod ladder;
