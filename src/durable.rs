@@ -12,6 +12,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
 
@@ -289,26 +290,35 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock, at once or not at all, and writes into the file who holds it.
+    /// Takes the lock, within a moment or not at all, and writes into the file who holds it.
     /// `Ok(Err(holder))`: it is held by another, who wrote this about itself.
     pub fn take(path: &Path, holder: &str) -> Result<Result<Lock, String>> {
         let open =
             OpenOptions::new().create(true).read(true).write(true).truncate(false).open(path);
         let mut file = open.map_err(|e| Error::io("open", path, e))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut other = String::new();
-                let _ = file.read_to_string(&mut other);
-                return Ok(Err(other.trim().to_string()));
-            }
-            Err(TryLockError::Error(e)) => return Err(Error::io("lock", path, e)),
+        if !try_for_a_moment(&file).map_err(|e| Error::io("lock", path, e))? {
+            let mut other = String::new();
+            let _ = file.read_to_string(&mut other);
+            return Ok(Err(other.trim().to_string()));
         }
         file.set_len(0)
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(|e| Error::io("write", path, e))?;
         Ok(Ok(Lock { _held: file }))
     }
+}
+
+/// Tries for a fifth of a second: a process that was killed holds its locks until the system has
+/// taken it down, and whoever starts its successor at once should not be told that it still runs.
+fn try_for_a_moment(file: &File) -> io::Result<bool> {
+    for _ in 0..20 {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(10)),
+            Err(TryLockError::Error(e)) => return Err(e),
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]
