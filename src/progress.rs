@@ -58,6 +58,9 @@ pub struct StateOperatorProgress {
     pub num_rows_total: u64,
     /// Rows put in this batch.
     pub num_rows_updated: u64,
+    /// Milliseconds to compute the batch: update, remove and emit.
+    #[serde(default)]
+    pub all_updates_time_ms: u64,
     /// Rows that the watermark removed.
     pub num_rows_removed: u64,
     /// Rows (for aggregations: groups) that came too late.

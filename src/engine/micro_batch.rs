@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 
 use super::query::{Query, StepReport};
-use super::report::{Durations, Given, Ran, report};
+use super::report::{Durations, Given, Operated, Ran, report};
 use crate::checkpoint::{Commit, Offsets};
 use crate::error::{Error, Result};
-use crate::operators::{Processed, Watermarks};
+use crate::operators::Watermarks;
 use crate::sinks::OutputBatch;
 use crate::sources::{Admit, BadRecord};
+use crate::time::Stopwatch;
 
 impl Query {
     /// Runs at most one micro-batch. `None`: there was nothing to do.
@@ -57,12 +58,14 @@ impl Query {
         // fixed at the start of the batch. (5, judging quality, has no rules to judge by yet.)
         let watermarks =
             Watermarks { late_ms: self.late_ms, evict_ms: offsets.batch_watermark_ms.unwrap_or(0) };
-        let (processed, rows) = self.compute(watermarks)?;
+        let (mut operated, rows) = self.compute(watermarks)?;
         took.mark("queryExecution");
 
         // 7. State before output: a table never holds what the state does not know.
-        for state in &mut self.states {
+        for (state, operated) in self.states.iter_mut().zip(&mut operated) {
+            let watch = Stopwatch::start();
             state.seal(batch)?;
+            operated.commit_ms = watch.millis() as u64;
         }
         took.mark("stateCommit");
 
@@ -92,7 +95,7 @@ impl Query {
                 started,
                 offsets: &offsets,
                 given: &given,
-                processed: &processed,
+                operated: &operated,
                 written,
                 seen,
                 took,
@@ -166,13 +169,15 @@ impl Query {
     }
 
     /// Runs the stages one after the other, then the plan that leads to the sink.
-    fn compute(&mut self, watermarks: Watermarks) -> Result<(Vec<Processed>, Vec<RecordBatch>)> {
-        let mut processed = vec![];
+    fn compute(&mut self, watermarks: Watermarks) -> Result<(Vec<Operated>, Vec<RecordBatch>)> {
+        let mut operated = vec![];
         for (stage, state) in self.assembly.stages.iter_mut().zip(&mut self.states) {
             let input = crate::plan::run(&stage.plan, &self.assembly.task)?;
-            let mut done = stage.operator.process(state, input, watermarks)?;
-            stage.output.fill(std::mem::take(&mut done.output));
-            processed.push(done);
+            let watch = Stopwatch::start();
+            let mut processed = stage.operator.process(state, input, watermarks)?;
+            let updates_ms = watch.millis() as u64;
+            stage.output.fill(std::mem::take(&mut processed.output));
+            operated.push(Operated { processed, updates_ms, commit_ms: 0 });
         }
         let rows = self.assembly.run_result()?;
         for stage in &self.assembly.stages {
@@ -181,6 +186,6 @@ impl Query {
         for stream in &self.streams {
             stream.slot.fill(vec![]);
         }
-        Ok((processed, rows))
+        Ok((operated, rows))
     }
 }

@@ -49,6 +49,16 @@ pub struct Given {
     pub corrupt: usize,
 }
 
+/// What one operator did in a batch, and how long it took, in milliseconds.
+pub struct Operated {
+    /// What it did.
+    pub processed: Processed,
+    /// Computing: late rows dropped, groups merged and kept, finished ones removed.
+    pub updates_ms: u64,
+    /// Making its change of state permanent.
+    pub commit_ms: u64,
+}
+
 /// What a finished batch did.
 pub struct Ran<'a> {
     /// Its number.
@@ -60,7 +70,7 @@ pub struct Ran<'a> {
     /// What each stream gave.
     pub given: &'a [Given],
     /// What each operator did.
-    pub processed: &'a [Processed],
+    pub operated: &'a [Operated],
     /// Rows handed to the sink.
     pub written: usize,
     /// The event times of the first watermark that saw any.
@@ -104,7 +114,7 @@ pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
         duration_ms: steps,
         event_time: event_time(ran.seen, &watermark),
         watermark,
-        state_operators: state_operators(query, ran.processed),
+        state_operators: state_operators(query, ran.operated),
         sources: sources.collect(),
         sink: SinkProgress {
             description: query.sink.description(),
@@ -126,21 +136,22 @@ fn event_time(seen: Option<Seen>, watermark: &Option<String>) -> BTreeMap<String
 }
 
 /// The operator nearest to the sink comes first, as in Spark.
-fn state_operators(query: &Query, processed: &[Processed]) -> Vec<StateOperatorProgress> {
+fn state_operators(query: &Query, operated: &[Operated]) -> Vec<StateOperatorProgress> {
     query
         .assembly
         .stages
         .iter()
         .zip(&query.states)
-        .zip(processed)
+        .zip(operated)
         .map(|((stage, state), done)| StateOperatorProgress {
             operator_name: stage.operator.name().to_string(),
             num_rows_total: state.table().len() as u64,
-            num_rows_updated: done.updated as u64,
-            num_rows_removed: done.removed as u64,
-            num_rows_dropped_by_watermark: done.late as u64,
+            num_rows_updated: done.processed.updated as u64,
+            num_rows_removed: done.processed.removed as u64,
+            num_rows_dropped_by_watermark: done.processed.late as u64,
             memory_used_bytes: state.table().memory_bytes() as u64,
-            commit_time_ms: 0,
+            all_updates_time_ms: done.updates_ms,
+            commit_time_ms: done.commit_ms,
         })
         .rev()
         .collect()
