@@ -135,18 +135,7 @@ impl Pipeline {
     /// Opens one of the queries on its checkpoint and its Delta table.
     pub fn open(&self, query: &PlannedQuery) -> Result<Query> {
         let project = &self.project;
-        let (path, disk) = (project.table(&query.name), project.disk);
-        let open_sink: OpenSink<'_> = Box::new(move |request| {
-            Ok(Box::new(DeltaSink::open(DeltaSinkOptions {
-                path,
-                app_id: request.query_id.clone(),
-                schema: request.schema.clone(),
-                mode: request.mode,
-                keys: request.keys.clone(),
-                event_time: request.event_time,
-                disk,
-            })?))
-        });
+        let open_sink = delta_sink(project.table(&query.name), project.disk);
         self.open_with(query, open_sink, true)
     }
 
@@ -398,6 +387,21 @@ fn plan_query(
         upstream,
         schema,
         settings,
+    })
+}
+
+/// Opens the Delta table in a folder, as a query asks for it.
+pub(super) fn delta_sink(path: PathBuf, disk: Disk) -> OpenSink<'static> {
+    Box::new(move |request| {
+        Ok(Box::new(DeltaSink::open(DeltaSinkOptions {
+            path,
+            app_id: request.query_id.clone(),
+            schema: request.schema.clone(),
+            mode: request.mode,
+            keys: request.keys.clone(),
+            event_time: request.event_time,
+            disk,
+        })?))
     })
 }
 

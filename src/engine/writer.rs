@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use super::frame::StreamFrame;
 use super::handle::StreamingQuery;
-use super::pipeline::sql_mode;
+use super::pipeline::{delta_sink, sql_mode};
 use super::query::{OpenSink, Query, QueryParts};
 use super::trigger::Trigger;
 use super::watermark::Policy;
 use crate::error::{Error, Result};
-use crate::sinks::{ConsoleSink, DeltaSink, DeltaSinkOptions, OutputMode};
+use crate::sinks::{ConsoleSink, OutputMode};
 use crate::sql::{self, Options};
 
 /// What can be said with [`StreamWriter::option`].
@@ -161,20 +161,7 @@ impl StreamWriter {
             }));
         }
         match self.format.to_ascii_lowercase().as_str() {
-            "delta" => {
-                let (path, disk) = (self.folder("path", project.table(&self.name)), project.disk);
-                Ok(Box::new(move |request| {
-                    Ok(Box::new(DeltaSink::open(DeltaSinkOptions {
-                        path,
-                        app_id: request.query_id.clone(),
-                        schema: request.schema.clone(),
-                        mode: request.mode,
-                        keys: request.keys.clone(),
-                        event_time: request.event_time,
-                        disk,
-                    })?))
-                }))
-            }
+            "delta" => Ok(delta_sink(self.folder("path", project.table(&self.name)), project.disk)),
             "memory" => {
                 let sink = self.frame.context.memory_sink(&self.name);
                 Ok(Box::new(move |_| Ok(Box::new(sink))))
