@@ -9,6 +9,7 @@ use super::{ProjectFolder, read_text, say};
 use crate::engine::assemble::{Assembly, assemble};
 use crate::engine::pipeline::{Pipeline, PlannedQuery};
 use crate::error::Result;
+use crate::operators::StateShape;
 
 /// Show what a pipeline would do, without running it.
 #[derive(Args)]
@@ -56,21 +57,11 @@ fn describe(query: &PlannedQuery, assembly: &Assembly) -> String {
         ));
     }
     for (number, stage) in assembly.stages.iter().enumerate() {
-        let shape = stage.operator.state_shape();
-        let columns: Vec<&str> =
-            shape.schema.fields().iter().map(|field| field.name().as_str()).collect();
-        let (keys, values) = columns.split_at(shape.keys);
-        text.push_str(&indent(&displayable(stage.plan.as_ref()).indent(false).to_string()));
+        for plan in &stage.plans {
+            text.push_str(&indent(&displayable(plan.as_ref()).indent(false).to_string()));
+        }
         text.push_str(&format!("  operator {number}: {}\n", stage.operator.name()));
-        text.push_str(&format!(
-            "    keeps for each ({}): {}\n",
-            keys.join(", "),
-            values.join(", ")
-        ));
-        text.push_str(&match shape.expiry {
-            Some(column) => format!("    lets go when the watermark reaches {}\n", columns[column]),
-            None => "    lets nothing go: what it keeps grows with the number of groups\n".into(),
-        });
+        stage.operator.state_shapes().iter().for_each(|shape| text.push_str(&keeps(shape)));
     }
     text.push_str(&indent(&displayable(assembly.result.as_ref()).indent(false).to_string()));
     text.push_str(&format!(
@@ -79,6 +70,22 @@ fn describe(query: &PlannedQuery, assembly: &Assembly) -> String {
         crate::sql::ddl(&assembly.schema)
     ));
     text
+}
+
+/// What an operator keeps in one of its tables, and until when.
+fn keeps(shape: &StateShape) -> String {
+    let columns: Vec<&str> =
+        shape.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let (keys, values) = columns.split_at(shape.keys);
+    let until = match shape.expiry {
+        Some(column) => format!("lets go when the watermark reaches {}", columns[column]),
+        None => format!("lets nothing go: it grows with the number of {}", shape.name),
+    };
+    let kept = match values {
+        [] => String::new(),
+        values => format!(": {}", values.join(", ")),
+    };
+    format!("    keeps {} for each ({}){kept}\n    {until}\n", shape.name, keys.join(", "))
 }
 
 fn names(schema: &arrow::datatypes::Schema) -> String {

@@ -123,6 +123,44 @@ impl StreamFrame {
         self.select(columns)
     }
 
+    /// Of rows that are the same in these columns (none named: in all of them) the first one.
+    ///
+    /// On a stream what has been seen is remembered: until the watermark passes the event time among
+    /// the columns, and for ever if it is not among them. Rows that are late are dropped too.
+    ///
+    /// ```no_run
+    /// # fn main() -> strandline::error::Result<()> {
+    /// # let events = strandline::StreamContext::new(".")?.read_stream().load("input/events")?;
+    /// let once = events
+    ///     .with_watermark("timestamp", "10 minutes")?
+    ///     .drop_duplicates(&["event_id", "timestamp"])?;
+    /// # Ok(()) }
+    /// ```
+    pub fn drop_duplicates(self, columns: &[&str]) -> Result<Self> {
+        self.deduplicated(columns, false)
+    }
+
+    /// [`StreamFrame::drop_duplicates`], but what has been seen is forgotten as soon as the watermark
+    /// has passed the first row's event time and the delay once more: for rows whose duplicates do
+    /// not carry the same event time. Needs a watermark.
+    ///
+    /// ```no_run
+    /// # fn main() -> strandline::error::Result<()> {
+    /// # let events = strandline::StreamContext::new(".")?.read_stream().load("input/events")?;
+    /// let once = events
+    ///     .with_watermark("timestamp", "10 minutes")?
+    ///     .drop_duplicates_within_watermark(&["event_id"])?;
+    /// # Ok(()) }
+    /// ```
+    pub fn drop_duplicates_within_watermark(self, columns: &[&str]) -> Result<Self> {
+        self.deduplicated(columns, true)
+    }
+
+    fn deduplicated(self, columns: &[&str], within_watermark: bool) -> Result<Self> {
+        let plan = frame::drop_duplicates(self.plan.clone(), columns, within_watermark)?;
+        Ok(self.with_plan(plan))
+    }
+
     /// Another name for the table, to qualify its columns with: `col("e.value")`.
     pub fn alias(self, name: &str) -> Result<Self> {
         self.build(|plan| plan.alias(name))

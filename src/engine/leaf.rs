@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::catalog::Session;
 use datafusion::common::DFSchemaRef;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -31,33 +31,51 @@ pub struct Leaf {
     /// Which columns of the slot; `None`: all of them.
     columns: Option<Vec<usize>>,
     schema: DFSchemaRef,
-    streaming: bool,
+    holds: Holds,
+}
+
+/// What the rows of a leaf are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holds {
+    /// A table that stays as it is.
+    Still,
+    /// What is new in a stream.
+    Stream,
+    /// What an operator gave: that of this stage.
+    Operator(usize),
 }
 
 impl Leaf {
-    /// The plan that is just this leaf.
-    pub fn node(
+    /// The plan that is some columns of a table.
+    pub fn table(
         slot: Slot,
         columns: Option<Vec<usize>>,
         schema: DFSchemaRef,
         streaming: bool,
     ) -> LogicalPlan {
-        let node = Arc::new(Self { slot, columns, schema, streaming });
-        LogicalPlan::Extension(Extension { node })
+        let holds = if streaming { Holds::Stream } else { Holds::Still };
+        Self { slot, columns, schema, holds }.into_plan()
+    }
+
+    /// The plan that is the result of an operator.
+    pub fn operator(slot: Slot, schema: DFSchemaRef, stage: usize) -> LogicalPlan {
+        Self { slot, columns: None, schema, holds: Holds::Operator(stage) }.into_plan()
+    }
+
+    fn into_plan(self) -> LogicalPlan {
+        LogicalPlan::Extension(Extension { node: Arc::new(self) })
+    }
+
+    /// What the rows of a plan are, if the plan is a leaf.
+    pub fn holds(plan: &LogicalPlan) -> Option<Holds> {
+        let LogicalPlan::Extension(extension) = plan else { return None };
+        Some(extension.node.as_any().downcast_ref::<Leaf>()?.holds)
     }
 
     /// Whether a leaf of this plan is a stream, or the result of an operator over one.
     pub fn streams(plan: &LogicalPlan) -> bool {
-        let mut found = false;
-        let _ = plan.apply(|node| {
-            if let LogicalPlan::Extension(extension) = node
-                && let Some(leaf) = extension.node.as_any().downcast_ref::<Leaf>()
-            {
-                found |= leaf.streaming;
-            }
-            Ok(TreeNodeRecursion::Continue)
-        });
-        found
+        plan.exists(|node| Ok(Self::holds(node).is_some_and(|holds| holds != Holds::Still)))
+            .unwrap_or(false)
     }
 
     fn identity(&self) -> (&str, &Option<Vec<usize>>) {
@@ -111,7 +129,7 @@ impl UserDefinedLogicalNodeCore for Leaf {
             slot: self.slot.clone(),
             columns: self.columns.clone(),
             schema: self.schema.clone(),
-            streaming: self.streaming,
+            holds: self.holds,
         })
     }
 }

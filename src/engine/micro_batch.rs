@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 
+use super::assemble::Stage;
 use super::query::{Query, StepReport};
 use super::report::{Durations, Given, Operated, Ran, report};
+use super::upstream::input_watermarks_ms;
 use crate::checkpoint::{Commit, Offsets};
 use crate::error::{Error, Result};
 use crate::operators::Watermarks;
 use crate::sinks::OutputBatch;
 use crate::sources::{Admit, BadRecord};
-use crate::time::Stopwatch;
+use crate::time::{Millis, Stopwatch};
 
 impl Query {
     /// Runs at most one micro-batch. `None`: there was nothing to do.
@@ -62,9 +64,11 @@ impl Query {
         took.mark("queryExecution");
 
         // 7. State before output: a table never holds what the state does not know.
-        for (state, operated) in self.states.iter_mut().zip(&mut operated) {
+        for (states, operated) in self.states.iter_mut().zip(&mut operated) {
             let watch = Stopwatch::start();
-            state.seal(batch)?;
+            for state in states {
+                state.seal(batch)?;
+            }
             operated.commit_ms = watch.millis() as u64;
         }
         took.mark("stateCommit");
@@ -138,9 +142,13 @@ impl Query {
 
     /// Whether a batch without data would do something (Spark: SPARK-24157).
     fn watermark_has_work(&self) -> bool {
-        self.no_data_batches
-            && self.tracker.watermark_ms() > self.late_ms
-            && self.assembly.stages.iter().any(|stage| stage.operator.waits_for_watermark())
+        let stages = &self.assembly.stages;
+        let used = input_watermarks_ms(stages, self.late_ms);
+        let risen = input_watermarks_ms(stages, self.tracker.watermark_ms());
+        let has_work = |(stage, (used, risen)): (&Stage, (&Millis, &Millis))| {
+            risen > used && stage.operator.waits_for_watermark()
+        };
+        self.no_data_batches && stages.iter().zip(used.iter().zip(&risen)).any(has_work)
     }
 
     /// Fills the slots; gives the rows read and the bad lines of each stream.
@@ -171,10 +179,15 @@ impl Query {
     /// Runs the stages one after the other, then the plan that leads to the sink.
     fn compute(&mut self, watermarks: Watermarks) -> Result<(Vec<Operated>, Vec<RecordBatch>)> {
         let mut operated = vec![];
-        for (stage, state) in self.assembly.stages.iter_mut().zip(&mut self.states) {
-            let input = crate::plan::run(&stage.plan, &self.assembly.task)?;
+        let late = input_watermarks_ms(&self.assembly.stages, watermarks.late_ms);
+        let evict = input_watermarks_ms(&self.assembly.stages, watermarks.evict_ms);
+        let stages = self.assembly.stages.iter_mut().zip(&mut self.states);
+        for ((stage, states), (late_ms, evict_ms)) in stages.zip(late.into_iter().zip(evict)) {
+            let run = |plan| crate::plan::run(plan, &self.assembly.task);
+            let inputs = stage.plans.iter().map(run).collect::<Result<Vec<_>>>()?;
             let watch = Stopwatch::start();
-            let mut processed = stage.operator.process(state, input, watermarks)?;
+            let watermarks = Watermarks { late_ms, evict_ms };
+            let mut processed = stage.operator.process(states, inputs, watermarks)?;
             let updates_ms = watch.millis() as u64;
             stage.output.fill(std::mem::take(&mut processed.output));
             operated.push(Operated { processed, updates_ms, commit_ms: 0 });

@@ -11,8 +11,8 @@ use arrow::datatypes::SchemaRef;
 
 use super::query::{OpenSink, Origin, Query, QueryParts};
 use super::result::sink_schema;
+use super::settings::Settings;
 use super::trigger::Trigger;
-use super::watermark::Policy;
 use crate::checkpoint::pinned_facts;
 use crate::durable::Disk;
 use crate::error::{Error, Result};
@@ -93,18 +93,12 @@ pub struct PlannedQuery {
     settings: Settings,
 }
 
-#[derive(Clone, Copy)]
-struct Settings {
-    policy: Policy,
-    no_data_batches: bool,
-}
-
 impl Pipeline {
     /// Plans a pipeline's text. `name` is what errors call it.
     pub fn plan(project: &Project, name: &str, text: &str) -> Result<Pipeline> {
         let parsed = sql::parse(name, text)?;
         let mut catalog = Catalog::new(&parsed)?;
-        let settings = settings(&parsed.statements)?;
+        let settings = Settings::of(&parsed.statements)?;
         let mut tables = vec![];
         let mut queries: Vec<PlannedQuery> = vec![];
         for statement in &parsed.statements {
@@ -332,33 +326,6 @@ fn pinned_columns(project: &Project, table: &str, statements: &[Statement]) -> O
     })
 }
 
-/// The settings that `SET` statements give; the last of a key counts.
-fn settings(statements: &[Statement]) -> Result<Settings> {
-    let mut found = BTreeMap::new();
-    for statement in statements {
-        if let Statement::Set(setting) = statement {
-            found.insert(setting.key.to_ascii_lowercase(), setting.value.trim().to_lowercase());
-        }
-    }
-    let wrong = |key: &str, value: &str, allowed: &str| {
-        Error::sql("INVALID_CONF_VALUE", format!("{key} cannot be '{value}'"))
-            .hint(format!("write {allowed}"))
-    };
-    let key = "spark.sql.streaming.multipleWatermarkPolicy";
-    let policy = match found.get(&key.to_lowercase()).map(String::as_str) {
-        None | Some("min") => Policy::Min,
-        Some("max") => Policy::Max,
-        Some(other) => return Err(wrong(key, other, "min or max")),
-    };
-    let key = "spark.sql.streaming.noDataMicroBatches.enabled";
-    let no_data_batches = match found.get(&key.to_lowercase()).map(String::as_str) {
-        None | Some("true") => true,
-        Some("false") => false,
-        Some(other) => return Err(wrong(key, other, "true or false")),
-    };
-    Ok(Settings { policy, no_data_batches })
-}
-
 fn plan_query(
     catalog: &Catalog,
     definition: &StreamingTableDefinition,
@@ -372,7 +339,7 @@ fn plan_query(
         None => Trigger::default(),
     };
     let plan = catalog.plan(definition)?;
-    plan.check(sql_mode(mode))?;
+    plan.check(sql_mode(mode), settings.checks)?;
     let schema = sink_schema(plan.plan.schema().as_arrow())?;
     let upstream = earlier
         .iter()

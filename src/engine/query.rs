@@ -12,6 +12,7 @@ use crate::batch::BatchId;
 use crate::checkpoint::{Checkpoint, Offsets, Pinned, Recovery};
 use crate::durable::Disk;
 use crate::error::{Error, Result};
+use crate::operators::StateShape;
 use crate::progress::StreamingQueryProgress;
 use crate::sinks::{OutputMode, Sink};
 use crate::sources::still::StillTable;
@@ -84,7 +85,8 @@ pub struct Query {
     /// One entry for each stream, in the order of the query's text.
     pub(super) streams: Vec<Stream>,
     pub(super) stills: Vec<Still>,
-    pub(super) states: Vec<StateStore>,
+    /// For each stage the tables of its operator.
+    pub(super) states: Vec<Vec<StateStore>>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) checkpoint: Checkpoint,
     pub(super) tracker: Tracker,
@@ -267,15 +269,16 @@ fn open_states(
     checkpoint: &std::path::Path,
     disk: Disk,
     version: Option<BatchId>,
-) -> Result<Vec<StateStore>> {
-    assembly
-        .stages
-        .iter()
-        .enumerate()
+) -> Result<Vec<Vec<StateStore>>> {
+    let open = |number: usize, shape: StateShape| {
+        let folder = checkpoint.join("state").join(number.to_string()).join(shape.name);
+        StateStore::open(folder, disk, shape.schema, shape.keys, shape.expiry, version)
+    };
+    let stages = assembly.stages.iter().enumerate();
+    stages
         .map(|(number, stage)| {
-            let shape = stage.operator.state_shape();
-            let folder = checkpoint.join("state").join(number.to_string());
-            StateStore::open(folder, disk, shape.schema, shape.keys, shape.expiry, version)
+            let shapes = stage.operator.state_shapes();
+            shapes.into_iter().map(|shape| open(number, shape)).collect()
         })
         .collect()
 }
@@ -335,15 +338,17 @@ fn pin(parts: &QueryParts<'_>, assembly: &Assembly) -> Pinned {
         }
     }
     for (number, stage) in assembly.stages.iter().enumerate() {
-        let shape = stage.operator.state_shape();
-        let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
-            format!("{} {}", field.name(), crate::sql::spark_name(field.data_type()))
-        };
-        let columns: Vec<String> = shape.schema.fields().iter().map(column).collect();
-        let (keys, values) = columns.split_at(shape.keys);
         facts.insert(format!("operator {number}"), stage.operator.name().to_string());
-        facts.insert(format!("operator {number}, groups"), keys.join(", "));
-        facts.insert(format!("operator {number}, aggregates"), values.join(", "));
+        for shape in stage.operator.state_shapes() {
+            let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
+                format!("{} {}", field.name(), crate::sql::spark_name(field.data_type()))
+            };
+            let columns: Vec<String> = shape.schema.fields().iter().map(column).collect();
+            let (keys, values) = columns.split_at(shape.keys);
+            let table = format!("operator {number}, {}", shape.name);
+            facts.insert(format!("{table}, by"), keys.join(", "));
+            facts.insert(format!("{table}, kept"), values.join(", "));
+        }
     }
     let windows = windows(&parts.plan.plan);
     if !windows.is_empty() {

@@ -143,13 +143,13 @@ fn state_operators(query: &Query, operated: &[Operated]) -> Vec<StateOperatorPro
         .iter()
         .zip(&query.states)
         .zip(operated)
-        .map(|((stage, state), done)| StateOperatorProgress {
+        .map(|((stage, states), done)| StateOperatorProgress {
             operator_name: stage.operator.name().to_string(),
-            num_rows_total: state.table().len() as u64,
+            num_rows_total: states.iter().map(|state| state.table().len() as u64).sum(),
             num_rows_updated: done.processed.updated as u64,
             num_rows_removed: done.processed.removed as u64,
             num_rows_dropped_by_watermark: done.processed.late as u64,
-            memory_used_bytes: state.table().memory_bytes() as u64,
+            memory_used_bytes: states.iter().map(|s| s.table().memory_bytes() as u64).sum(),
             all_updates_time_ms: done.updates_ms,
             commit_time_ms: done.commit_ms,
         })

@@ -8,9 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, ArrayRef, AsArray, StructArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::array::{Array, ArrayRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -20,7 +18,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::operators::late::event_times;
 use crate::time::{EventTimeMicros, Millis, micros_to_millis};
 
 /// The event times that passed one watermark node in one batch.
@@ -40,14 +39,7 @@ impl Seen {
     /// Notes a column of event times (timestamps in microseconds, or windows of them, whose end
     /// counts). Spark reads a missing time as 1970, and so does this.
     fn note(&mut self, column: &ArrayRef) -> Result<()> {
-        let times = match column.as_any().downcast_ref::<StructArray>() {
-            Some(window) => window
-                .column_by_name("end")
-                .ok_or_else(|| Error::internal("an event-time struct has no field `end`"))?,
-            None => column,
-        };
-        let micros = cast(times, &DataType::Int64)?;
-        let micros = micros.as_primitive::<Int64Type>();
+        let micros = event_times(column)?;
         for row in 0..micros.len() {
             let time = if micros.is_null(row) { 0 } else { micros.value(row) };
             let first = self.rows == 0;

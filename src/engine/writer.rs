@@ -12,7 +12,7 @@ use super::trigger::Trigger;
 use super::watermark::Policy;
 use crate::error::{Error, Result};
 use crate::sinks::{ConsoleSink, OutputMode};
-use crate::sql::{self, Options};
+use crate::sql::{self, Checks, Options};
 
 /// What can be said with [`StreamWriter::option`].
 const OPTIONS: [&str; 2] = ["path", "checkpointLocation"];
@@ -109,7 +109,7 @@ impl StreamWriter {
         self.check_words()?;
         let mode: OutputMode = self.mode.parse()?;
         let (plan, origins) = self.frame.query(&self.name)?;
-        sql::check(&plan.plan, sql_mode(mode)).map_err(in_rust)?;
+        sql::check(&plan.plan, sql_mode(mode), Checks::default()).map_err(in_rust)?;
         let checkpoint = self.folder("checkpointLocation", project.checkpoint(&self.name));
         let query = Query::open(QueryParts {
             name: self.name.clone(),

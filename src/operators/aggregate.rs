@@ -28,7 +28,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::late::drop_late;
 use super::partial::PartialAggregates;
-use super::{Operator, Processed, StateShape, Watermarks};
+use super::{Operator, Processed, StateShape, Watermarks, only};
 use crate::error::{Error, Result};
 use crate::state::StateStore;
 use crate::window::WindowSpec;
@@ -191,7 +191,7 @@ impl Operator for Aggregate {
         "stateStoreSave"
     }
 
-    fn state_shape(&self) -> StateShape {
+    fn state_shapes(&self) -> Vec<StateShape> {
         // Which columns can be NULL changes with the plan, not with what is kept.
         let mut fields: Vec<Field> = self
             .aggregates
@@ -203,11 +203,13 @@ impl Operator for Aggregate {
         if let EventTime::Window(column, _) | EventTime::Ready(column) = self.event_time {
             fields[column] = fields[column].clone().with_name("window_end");
         }
-        StateShape {
+        vec![StateShape {
+            name: "groups",
             schema: Arc::new(Schema::new(fields)),
             keys: self.aggregates.groups(),
+            lookup: self.aggregates.groups(),
             expiry: self.event_time_column(),
-        }
+        }]
     }
 
     fn output_schema(&self) -> SchemaRef {
@@ -216,10 +218,11 @@ impl Operator for Aggregate {
 
     fn process(
         &mut self,
-        state: &mut StateStore,
-        input: Vec<RecordBatch>,
+        states: &mut [StateStore],
+        inputs: Vec<Vec<RecordBatch>>,
         marks: Watermarks,
     ) -> Result<Processed> {
+        let (state, input) = (only(states)?, only(inputs)?);
         let input =
             if self.aggregates.comes_in_parts() { self.aggregates.merge(input)? } else { input };
         let fresh = self.spread_over_windows(input)?;
@@ -240,11 +243,15 @@ impl Operator for Aggregate {
             Emit::All => self.finish(state.table().rows()?)?,
         };
         let removed = if lets_go { state.expire(evict_us)? } else { 0 };
-        Ok(Processed { output, updated, removed, late })
+        Ok(Processed { output, updated, removed, late, duplicates: 0 })
     }
 
     fn waits_for_watermark(&self) -> bool {
         self.emit != Emit::All
+    }
+
+    fn gives_whole_result(&self) -> bool {
+        self.emit == Emit::All
     }
 }
 

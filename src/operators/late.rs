@@ -4,25 +4,38 @@
 //! time of a window is its end, so a row inside an open window is in time however old it is. A row
 //! without event time is never late.
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 
 use crate::error::{Error, Result};
 use crate::time::Millis;
 
-/// Parts rows into those in time and the number of those that are late, by the event time in
-/// column `time` (a timestamp in microseconds).
-pub fn drop_late(rows: RecordBatch, time: usize, late_ms: Millis) -> Result<(RecordBatch, usize)> {
-    let column = rows.column(time);
-    if !matches!(column.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)) {
-        return Err(Error::internal(format!(
+/// The event times of a column in microseconds: of timestamps in microseconds the times, of windows
+/// (structs with a field `end`) their ends.
+pub fn event_times(column: &ArrayRef) -> Result<Int64Array> {
+    if let DataType::Struct(_) = column.data_type() {
+        let window = column.as_struct();
+        let end = window
+            .column_by_name("end")
+            .ok_or_else(|| Error::internal("an event-time struct has no field `end`"))?;
+        let ends = event_times(end)?;
+        let nulls = arrow::buffer::NullBuffer::union(window.nulls(), ends.nulls());
+        return Ok(Int64Array::new(ends.values().clone(), nulls));
+    }
+    let micros = column.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| {
+        Error::internal(format!(
             "an event time has the type {}, not timestamp in microseconds",
             column.data_type()
-        )));
-    }
-    let micros = arrow::compute::cast(column, &DataType::Int64)?;
-    let micros = micros.as_primitive::<Int64Type>();
+        ))
+    })?;
+    Ok(micros.reinterpret_cast::<Int64Type>())
+}
+
+/// Parts rows into those in time and the number of those that are late, by the event time in
+/// column `time` (see [`event_times`]).
+pub fn drop_late(rows: RecordBatch, time: usize, late_ms: Millis) -> Result<(RecordBatch, usize)> {
+    let micros = event_times(rows.column(time))?;
     let limit = late_ms.saturating_mul(1000);
     let in_time: BooleanArray = (0..micros.len())
         .map(|row| Some(micros.is_null(row) || micros.value(row) > limit))
@@ -37,7 +50,7 @@ pub fn drop_late(rows: RecordBatch, time: usize, late_ms: Millis) -> Result<(Rec
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, TimestampMicrosecondArray};
+    use arrow::array::TimestampMicrosecondArray;
     use std::sync::Arc;
 
     #[test]

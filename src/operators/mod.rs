@@ -9,17 +9,21 @@
 //! needs no operator.
 //!
 //! * [`aggregate`]: groups, with or without windows of event time.
+//! * [`deduplicate`]: the first row of each key.
+//! * [`limit`]: the first rows of all.
 //! * [`partial`]: the three DataFusion plans that make, merge and finish partial aggregates.
 //! * [`late`]: the one rule for "too late".
 
 pub mod aggregate;
+pub mod deduplicate;
 pub mod late;
+pub mod limit;
 pub mod partial;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::StateStore;
 use crate::time::Millis;
 
@@ -35,13 +39,18 @@ pub struct Watermarks {
     pub evict_ms: Millis,
 }
 
-/// What an operator keeps: the columns of its state.
+/// A table that an operator keeps: its name and columns.
 #[derive(Debug, Clone)]
 pub struct StateShape {
+    /// What it holds (`groups`, `left` …); its folder below the operator's.
+    pub name: &'static str,
     /// The columns, the key first.
     pub schema: SchemaRef,
     /// How many of them are the key.
     pub keys: usize,
+    /// How many of the key's first columns rows are found by: all of them, or fewer where several
+    /// rows share what is looked up.
+    pub lookup: usize,
     /// The key column whose value, in microseconds, the watermark must reach for the row to go.
     pub expiry: Option<usize>,
 }
@@ -57,6 +66,17 @@ pub struct Processed {
     pub removed: usize,
     /// What came too late: rows, or groups for an aggregation, as Spark counts.
     pub late: usize,
+    /// Rows whose key had been there before.
+    pub duplicates: usize,
+}
+
+/// The one table or input of an operator that has just one.
+pub fn only<T>(items: impl IntoIterator<Item = T>) -> Result<T> {
+    let mut items = items.into_iter();
+    match (items.next(), items.next()) {
+        (Some(item), None) => Ok(item),
+        _ => Err(Error::internal("an operator was given another number of inputs than it has")),
+    }
 }
 
 /// An operator with memory.
@@ -64,20 +84,32 @@ pub trait Operator: Send {
     /// Spark's name for it in progress reports.
     fn name(&self) -> &'static str;
 
-    /// What it keeps.
-    fn state_shape(&self) -> StateShape;
+    /// What it keeps: one table, or one for each side of a join.
+    fn state_shapes(&self) -> Vec<StateShape>;
 
     /// The schema of the rows that come out.
     fn output_schema(&self) -> SchemaRef;
 
-    /// Runs one batch.
+    /// Runs one batch: `states` are the tables of [`Operator::state_shapes`], `inputs` the rows of
+    /// each input, both in their order.
     fn process(
         &mut self,
-        state: &mut StateStore,
-        input: Vec<RecordBatch>,
+        states: &mut [StateStore],
+        inputs: Vec<Vec<RecordBatch>>,
         watermarks: Watermarks,
     ) -> Result<Processed>;
 
     /// Whether a batch without data has something to do once the watermark has risen.
     fn waits_for_watermark(&self) -> bool;
+
+    /// Whether what comes out is the whole result each time, not what is new (complete mode).
+    fn gives_whole_result(&self) -> bool {
+        false
+    }
+
+    /// The watermark of the rows that come out, from that of the rows that go in, both in
+    /// milliseconds: lower where rows are held back for longer than the watermark asks.
+    fn output_watermark_ms(&self, input_ms: Millis) -> Millis {
+        input_ms
+    }
 }

@@ -10,6 +10,7 @@ use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
+use super::deduplicate::DeduplicateNode;
 use super::plan::is_streaming;
 use super::watermark::event_time_delay;
 use crate::error::{Error, Result};
@@ -43,10 +44,32 @@ fn refuse(condition: &'static str, what: impl Into<String>, hint: impl Into<Stri
     Err(Error::sql(condition, what).hint(hint))
 }
 
+/// Which rules hold; Spark has a switch for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checks {
+    /// What a stream can do in an output mode (`spark.sql.streaming.unsupportedOperationCheck`).
+    pub operations: bool,
+    /// That no operator remembers rows which still change
+    /// (`spark.sql.streaming.statefulOperator.checkCorrectness.enabled`).
+    pub correctness: bool,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { operations: true, correctness: true }
+    }
+}
+
 /// Whether a plan can run as a stream in this output mode.
-pub fn check(plan: &LogicalPlan, mode: Mode) -> Result<()> {
+pub fn check(plan: &LogicalPlan, mode: Mode, checks: Checks) -> Result<()> {
+    if !checks.operations {
+        return Ok(());
+    }
     let aggregates = streaming_aggregates(plan)?;
     each_node(plan, &mut |node| check_node(node, mode))?;
+    if checks.correctness && mode != Mode::Append {
+        each_node(plan, &mut |node| remembers_what_changes(node, mode))?;
+    }
     match (mode, aggregates.first()) {
         (Mode::Complete, None) => refuse(
             MODE,
@@ -55,15 +78,42 @@ pub fn check(plan: &LogicalPlan, mode: Mode) -> Result<()> {
             "set TBLPROPERTIES ('outputMode' = 'append')",
         ),
         (Mode::Append, Some(last)) if !closes(last) => append_without_event_time(last),
-        (Mode::Update | Mode::Complete, Some(_)) if aggregates.len() > 1 => refuse(
-            OPERATION,
-            format!(
-                "in output mode {mode} an aggregation gives rows that still change, and another \
-                 aggregation above it would count them again"
-            ),
-            "set TBLPROPERTIES ('outputMode' = 'append'), or make two streaming tables",
-        ),
+        (Mode::Append, Some(_)) => match aggregates.iter().find(|a| !closes(a)) {
+            Some(below) => append_without_event_time(below),
+            None => Ok(()),
+        },
         _ => Ok(()),
+    }
+}
+
+/// An operator that remembers rows, over an aggregation whose rows still change.
+fn remembers_what_changes(node: &LogicalPlan, mode: Mode) -> Result<()> {
+    let below = node.inputs().into_iter().map(streaming_aggregates).collect::<Result<Vec<_>>>()?;
+    if !remembers(node) || below.iter().all(Vec::is_empty) {
+        return Ok(());
+    }
+    refuse(
+        OPERATION,
+        format!(
+            "in output mode {mode} an aggregation gives rows that still change, and an operator \
+             above it that remembers rows would take each change for a row of its own"
+        ),
+        "set TBLPROPERTIES ('outputMode' = 'append'), or make two streaming tables",
+    )
+}
+
+/// Whether a node keeps rows by their event time, or counts them.
+fn remembers(node: &LogicalPlan) -> bool {
+    match node {
+        LogicalPlan::Aggregate(_) => is_streaming(node),
+        LogicalPlan::Join(join) => is_streaming(&join.left) && is_streaming(&join.right),
+        _ => DeduplicateNode::of(node).is_some_and(|node| {
+            let by_time = |time: &usize| {
+                let column = node.input.schema().columns().get(*time).cloned();
+                column.is_some_and(|column| node.keys.contains(&column))
+            };
+            node.within_watermark || node.event_times().iter().any(by_time)
+        }),
     }
 }
 
@@ -145,15 +195,8 @@ pub(super) fn built_today(plan: &LogicalPlan) -> Result<()> {
             return Ok(());
         }
         match node {
-            LogicalPlan::Distinct(_) => not_yet(
-                "DISTINCT over a stream",
-                "group by the columns instead: SELECT a, b … GROUP BY a, b",
-            ),
             LogicalPlan::Limit(limit) if limit.skip.is_some() => {
                 refuse(OPERATION, "OFFSET is not possible on a stream", "leave OFFSET out")
-            }
-            LogicalPlan::Limit(_) => {
-                not_yet("LIMIT over a stream", "leave it out; limit when you read the table")
             }
             LogicalPlan::Window(_) => refuse(
                 "NON_TIME_WINDOW_NOT_SUPPORTED_IN_STREAMING",

@@ -16,6 +16,7 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
+use super::deduplicate::deduplicate;
 use super::errors;
 use super::functions::{BatchTime, batch_time_functions, window_udf};
 use super::interval::Interval;
@@ -96,6 +97,30 @@ pub fn with_watermark(plan: LogicalPlan, column: &str, delay: &str) -> Result<Lo
         .hint("give it a name of its own with with_column"));
     };
     watermark::mark(plan, found, column, delay_us, || 0)
+}
+
+/// Of rows that are the same in these columns (none: in all of them) the first one.
+pub fn drop_duplicates(
+    plan: LogicalPlan,
+    columns: &[&str],
+    within_watermark: bool,
+) -> Result<LogicalPlan> {
+    let keys = match columns {
+        [] => plan.schema().columns().into_iter().map(Expr::Column).collect(),
+        named => {
+            let named =
+                named.iter().map(|name| resolve_column(&Column::from_name(*name), plan.schema()));
+            named.collect::<Result<Vec<_>>>()?
+        }
+    };
+    if is_streaming(&plan) {
+        return deduplicate(plan, keys, within_watermark).map_err(planner_error);
+    }
+    let all = plan.schema().columns().into_iter().map(Expr::Column).collect();
+    LogicalPlanBuilder::from(plan)
+        .distinct_on(keys, all, None)
+        .and_then(LogicalPlanBuilder::build)
+        .map_err(planner_error)
 }
 
 /// What the planner says, as an error of ours.

@@ -11,7 +11,8 @@
 //! 3. The parser crate makes a tree; `names` and `functions` put Spark's names into it.
 //! 4. DataFusion's planner resolves it against the `catalog`; `watermark` and `window` are the
 //!    parts of a plan that only a stream has.
-//! 5. `windows` and `meaning` make explicit where Spark means something else than DataFusion.
+//! 5. `deduplicate`, `windows` and `meaning` make explicit where Spark means something else than
+//!    DataFusion, or has what DataFusion lacks.
 //! 6. `optimizer` runs those of DataFusion's rules that are right for a stream.
 //! 7. `check` refuses what a stream cannot do in an output mode, with the way out.
 //!
@@ -20,6 +21,7 @@
 
 mod catalog;
 mod check;
+mod deduplicate;
 mod dialect;
 mod errors;
 pub mod frame;
@@ -41,7 +43,8 @@ mod window;
 mod windows;
 
 pub use catalog::Catalog;
-pub use check::{Mode, check};
+pub use check::{Checks, Mode, check};
+pub use deduplicate::DeduplicateNode;
 pub use functions::{BatchTime, WINDOW, WINDOW_TIME};
 pub use interval::Interval;
 pub use optimizer::session;

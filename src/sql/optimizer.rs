@@ -2,7 +2,8 @@
 //!
 //! DataFusion's own list is for one run over all the data. Left out are the rules that split
 //! `count(DISTINCT …)` into two groupings, that replace parts of a plan because they are empty
-//! now, or that pull pieces of a `window(…)` call out of the grouping that the engine looks for.
+//! now, that make several limits of one, or that pull pieces of a `window(…)` call out of the
+//! grouping that the engine looks for.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -73,9 +74,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(o::extract_equijoin_predicate::ExtractEquijoinPredicate::new()),
         Arc::new(o::eliminate_filter::EliminateFilter::new()),
         Arc::new(o::eliminate_cross_join::EliminateCrossJoin::new()),
-        Arc::new(o::eliminate_limit::EliminateLimit::new()),
         Arc::new(o::eliminate_outer_join::EliminateOuterJoin::new()),
-        Arc::new(o::push_down_limit::PushDownLimit::new()),
         Arc::new(PushDownFilterAboveWindows::default()),
         Arc::new(o::optimize_projections::OptimizeProjections::new()),
     ]

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
 use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
 
 use super::catalog::{Provider, Scope};
-use super::check::{self, Mode};
+use super::check::{self, Checks, Mode};
 use super::errors::{self, Names};
 use super::functions::BatchTime;
 use super::options::Options;
@@ -20,7 +20,7 @@ use super::relations::{self, Relations};
 use super::statements::StreamingTableDefinition;
 use super::tokens::{is_word, parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
-use super::{meaning, names, windows};
+use super::{deduplicate, meaning, names, windows};
 use crate::batch::{Slot, SlotTable};
 use crate::error::{Error, Place, Result};
 
@@ -56,8 +56,8 @@ pub struct QueryPlan {
 
 impl QueryPlan {
     /// [`check()`](super::check()) with the place of the statement on the error.
-    pub fn check(&self, mode: Mode) -> Result<()> {
-        check::check(&self.plan, mode).map_err(|e| e.at(self.place.clone()))
+    pub fn check(&self, mode: Mode, checks: Checks) -> Result<()> {
+        check::check(&self.plan, mode, checks).map_err(|e| e.at(self.place.clone()))
     }
 }
 
@@ -117,6 +117,7 @@ pub(super) fn plan_streaming_table(
 
 /// A plan as the planner leaves it → what the engine cuts up.
 pub(super) fn ready(plan: LogicalPlan, state: &SessionState) -> PlanResult<LogicalPlan> {
+    let plan = deduplicate::explicit(plan)?;
     let plan = windows::explicit(plan)?;
     let plan = meaning::of_spark(plan)?;
     let plan = meaning::storable(plan)?;
@@ -128,7 +129,8 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
     not_built_yet(scope, query)?;
     let mut clauses = Vec::new();
     let spelt = scope.spelling.lock().unwrap_or_else(PoisonError::into_inner).respell(query);
-    let tokens = relations::rewrite(&scope.text, &spelt, &mut clauses)?;
+    let tokens = deduplicate::rewrite(&spelt);
+    let tokens = relations::rewrite(&scope.text, &tokens, &mut clauses)?;
     let mut tree = parse_whole(&scope.text, &tokens, |parser| parser.parse_query())?;
     let written = {
         let spelling = scope.spelling.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,7 +8,8 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::path::PathBuf;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 
 use super::file::{self, Kind, Step, Unusable};
@@ -129,6 +130,16 @@ impl StateStore {
             self.steps.push(Step::Put(own(rows.clone())?));
         }
         Ok(put)
+    }
+
+    /// Puts those rows whose key is not there, of several with one key the first; gives their
+    /// numbers. A part of this batch's change.
+    pub fn put_new(&mut self, rows: &RecordBatch) -> Result<UInt32Array> {
+        let new = self.table.absent(rows)?;
+        if !new.is_empty() {
+            self.put(&take_record_batch(rows, &new)?)?;
+        }
+        Ok(new)
     }
 
     /// [`StateTable::expire`], as a part of this batch's change.

@@ -11,11 +11,15 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions, UInt32Array,
+};
 use arrow::compute::{
     concat_batches, filter_record_batch, interleave_record_batch, take_record_batch,
 };
 use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+
+use hashbrown::HashTable;
 
 use super::bucket::{Bucket, SEGMENT_ROWS};
 use super::key;
@@ -148,6 +152,40 @@ impl StateTable {
             return Ok(RecordBatch::new_empty(self.schema.clone()));
         }
         Ok(interleave_record_batch(&batches, &picked)?)
+    }
+
+    /// The numbers of those of `rows` whose key is not there, of several with one key the first. The
+    /// cost follows `rows` alone.
+    pub fn absent(&self, rows: &RecordBatch) -> Result<UInt32Array> {
+        self.check(rows.columns(), self.schema.fields().len(), "looked for")?;
+        let keys: Vec<ArrayRef> = rows.columns()[..self.keys].iter().map(key::normalise).collect();
+        let hashes = key::hashes(&keys, rows.num_rows())?;
+        let times = self.times(&keys)?;
+        let own = rows.project(&(0..self.keys).collect::<Vec<_>>())?;
+        let own = RecordBatch::try_new_with_options(
+            own.schema(),
+            keys.clone(),
+            &RecordBatchOptions::new().with_row_count(Some(rows.num_rows())),
+        )?;
+        let itself = key::Comparison::new(&keys, &own)?;
+        let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
+        let mut firsts: HashTable<u32> = HashTable::with_capacity(rows.num_rows());
+        let mut new = Vec::new();
+        for (row, &hash) in hashes.iter().enumerate() {
+            if let Some((name, bucket)) = self.bucket_of(times.as_ref(), row) {
+                let lookup = lookups.entry(name).or_insert_with(|| bucket.lookup(&keys));
+                if bucket.find(lookup, hash, row)?.is_some() {
+                    continue;
+                }
+            }
+            let same =
+                |&other: &u32| hashes[other as usize] == hash && itself.same(row, other as usize);
+            if firsts.find(hash, same).is_none() {
+                firsts.insert_unique(hash, row as u32, |&other| hashes[other as usize]);
+                new.push(row as u32);
+            }
+        }
+        Ok(UInt32Array::from(new))
     }
 
     /// Adds rows; one whose key is there takes the other's place. Keys are unique within `rows`.

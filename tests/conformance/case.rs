@@ -12,6 +12,8 @@ pub struct Case {
     #[serde(default, rename = "static")]
     pub stills: BTreeMap<String, Still>,
     pub query: Option<String>,
+    /// Instead of `query`: what only the DataFrame API of Spark can say.
+    pub dataframe: Option<DataFrame>,
     pub mode: String,
     #[serde(default)]
     pub conf: BTreeMap<String, String>,
@@ -20,6 +22,42 @@ pub struct Case {
     #[serde(default)]
     pub ordered: bool,
     pub expect: Expect,
+}
+
+/// A query over the rows of `source_sql` without duplicates, called `deduped`.
+#[derive(Deserialize)]
+pub struct DataFrame {
+    pub source_sql: String,
+    pub op: String,
+    /// The key; `None`: all columns.
+    pub columns: Option<Vec<String>>,
+    pub then_sql: Option<String>,
+}
+
+impl Case {
+    /// The statements before the query, and the query.
+    pub fn sql(&self) -> Result<(String, String), String> {
+        let frame = match (&self.query, &self.dataframe) {
+            (Some(query), _) => return Ok((String::new(), query.clone())),
+            (None, Some(frame)) => frame,
+            (None, None) => return Err("neither `query` nor `dataframe`".into()),
+        };
+        let quoted = |column: &String| format!("`{column}`");
+        let keys = match &frame.columns {
+            Some(columns) => columns.iter().map(quoted).collect::<Vec<_>>().join(", "),
+            None => "*".into(),
+        };
+        let within = match frame.op.as_str() {
+            "dropDuplicates" => "",
+            "dropDuplicatesWithinWatermark" => " WITHIN WATERMARK",
+            other => return Err(format!("the operation {other} is not known")),
+        };
+        let deduped = format!("SELECT DISTINCT ON ({keys}){within} * FROM ({})", frame.source_sql);
+        Ok(match &frame.then_sql {
+            Some(then) => (format!("CREATE VIEW deduped AS\n{deduped};\n"), then.clone()),
+            None => (String::new(), deduped),
+        })
+    }
 }
 
 /// A streaming table.

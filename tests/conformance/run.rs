@@ -42,22 +42,18 @@ enum Stage {
 
 /// Runs a case. `Err` is the first difference.
 pub fn run(case: &Case) -> Result<(), String> {
-    let Some(query) = &case.query else {
-        return Err("an operation of the DataFrame API, which has no SQL form".into());
-    };
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
     let project = Project {
         folder: folder.path().to_path_buf(),
         disk: Disk::default(),
         clock: Arc::new(ManualClock::at(FIRST_FILE as i64 * 1000)),
     };
-    let outcome = outcome(case, query, &project).map_err(|e| e.to_string())?;
+    let outcome = outcome(case, &project, &pipeline(case)?).map_err(|e| e.to_string())?;
     compare(case, &outcome)
 }
 
 /// Runs the query as often as the case says, from the same checkpoint, into the same sink.
-fn outcome(case: &Case, query: &str, project: &Project) -> std::io::Result<Outcome> {
-    let text = pipeline(case, query);
+fn outcome(case: &Case, project: &Project, text: &str) -> std::io::Result<Outcome> {
     let sink = MemorySink::new();
     let mut outcome = Outcome { batches: vec![], failed: None };
     for (name, table) in &case.stills {
@@ -76,7 +72,7 @@ fn outcome(case: &Case, query: &str, project: &Project) -> std::io::Result<Outco
             write_files(&project.folder.join("input").join(name), new, before)?;
         }
         before = upto;
-        if let Err(failed) = to_its_end(project, &text, &sink, &mut outcome.batches) {
+        if let Err(failed) = to_its_end(project, text, &sink, &mut outcome.batches) {
             outcome.failed = Some(failed);
             break;
         }
@@ -106,7 +102,8 @@ fn to_its_end(
 }
 
 /// The case as the text of a pipeline.
-fn pipeline(case: &Case, query: &str) -> String {
+fn pipeline(case: &Case) -> Result<String, String> {
+    let (before, query) = case.sql()?;
     let mut text = String::new();
     for (key, value) in &case.conf {
         text += &format!("SET {key} = {value};\n");
@@ -123,10 +120,11 @@ fn pipeline(case: &Case, query: &str) -> String {
         text += &create_table(name, &table.ddl, &format!("still/{name}"), &table.options);
     }
     let mode = &case.mode;
+    text += &before;
     text += &format!(
         "CREATE STREAMING TABLE result_of_case TBLPROPERTIES ('outputMode' = '{mode}') AS\n{query};\n"
     );
-    text
+    Ok(text)
 }
 
 fn create_table<'a>(

@@ -12,37 +12,33 @@
 //! So a chain of several operators is just several stages, and every scalar function, stateless join
 //! and aggregate is DataFusion's own.
 
+mod aggregate;
+mod first_rows;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
-use datafusion::common::Column;
-use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
+use arrow::datatypes::SchemaRef;
+use datafusion::common::DFSchemaRef;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::functions::core::expr_fn::get_field;
-use datafusion::logical_expr::{
-    Aggregate as AggregateNode, Expr, LogicalPlan, LogicalPlanBuilder, TableScan, col,
-};
+use datafusion::logical_expr::{LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
-use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
-use super::leaf::{Leaf, Planner};
-use super::pane::pane_start;
+use super::leaf::{Holds, Leaf, Planner};
 use super::result::{Groups, conform, sink_schema};
+use super::upstream::Upstream;
 use super::watermark::Observer;
 use crate::batch::{Slot, SlotTable};
 use crate::error::{Error, Result};
 use crate::operators::Operator;
-use crate::operators::aggregate::{Aggregate, Emit, EventTime};
-use crate::operators::partial::PartialAggregates;
 use crate::plan;
 use crate::sinks::OutputMode;
-use crate::sql::{QueryPlan, event_time_delay};
+use crate::sql::{DeduplicateNode, QueryPlan};
 use crate::time::Millis;
-use crate::window::WindowSpec;
 
 /// One source's way into the plan: which read of the query it serves, which columns it decodes.
 pub struct Input {
@@ -54,12 +50,14 @@ pub struct Input {
     pub slot: Slot,
 }
 
-/// A plan that feeds an operator.
+/// An operator and the plans that feed it.
 pub struct Stage {
-    /// From slots to what the operator takes.
-    pub plan: Arc<dyn ExecutionPlan>,
-    /// What it feeds.
+    /// From slots to what the operator takes: one plan for each of its inputs.
+    pub plans: Vec<Arc<dyn ExecutionPlan>>,
+    /// What they feed.
     pub operator: Box<dyn Operator>,
+    /// Where its input's watermark comes from.
+    pub upstream: Upstream,
     /// Where the operator's rows go.
     pub output: Slot,
 }
@@ -134,9 +132,28 @@ impl Cutter<'_> {
             LogicalPlan::Aggregate(node) if Leaf::streams(&node.input) => {
                 Ok(Transformed::yes(self.aggregate(node)?))
             }
-            other => Ok(Transformed::no(other)),
+            // In complete mode the result is limited, which is all there each time.
+            LogicalPlan::Limit(node)
+                if Leaf::streams(&node.input) && !self.is_whole(&node.input) =>
+            {
+                Ok(Transformed::yes(self.limit(node)?))
+            }
+            other => match DeduplicateNode::of(&other) {
+                Some(node) => Ok(Transformed::yes(self.deduplicate(node)?)),
+                None => Ok(Transformed::no(other)),
+            },
         })?;
         Ok(cut.data)
+    }
+
+    /// Whether the rows of a plan are all of its result each time, not what is new.
+    fn is_whole(&self, plan: &LogicalPlan) -> bool {
+        let whole = |stage: usize| self.stages[stage].operator.gives_whole_result();
+        let leaf = |node: &LogicalPlan| match Leaf::holds(node) {
+            Some(Holds::Operator(stage)) => Ok(whole(stage)),
+            _ => Ok(false),
+        };
+        plan.exists(leaf).unwrap_or(false)
     }
 
     /// A table becomes a slot of just the columns that the plan needs. Where the plan reads it in
@@ -152,7 +169,7 @@ impl Cutter<'_> {
         let position = |column: &usize| columns.iter().position(|c| c == column);
         let part: Vec<usize> = wanted.iter().filter_map(position).collect();
         let part = (wanted != columns).then_some(part);
-        Ok(Leaf::node(slot, part, scan.projected_schema, streaming))
+        Ok(Leaf::table(slot, part, scan.projected_schema, streaming))
     }
 
     fn new_input(&mut self, read: usize) -> Result<(Vec<usize>, Slot)> {
@@ -184,42 +201,23 @@ impl Cutter<'_> {
         })
     }
 
-    /// A streaming aggregation becomes a stage; above the cut its result is a slot.
-    fn aggregate(&mut self, node: AggregateNode) -> Result<LogicalPlan> {
-        if node.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
-            return Err(Error::sql(
-                "UNSUPPORTED_FEATURE",
-                "grouping sets (ROLLUP, CUBE) are not supported on a stream",
-            )
-            .hint(
-                "write one query for each grouping, or group the result table with a batch query",
-            ));
-        }
-        let output: SchemaRef = Arc::new(node.schema.as_arrow().clone());
-        let event_time = event_time_of(&node)?;
-        let watermarked = match event_time {
-            EventTime::None => false,
-            EventTime::Column(i) | EventTime::Window(i, _) | EventTime::Ready(i) => {
-                event_time_delay(output.field(i)).is_some()
-            }
-        };
-        let exec = self.planner.plan(&with_panes(&node, event_time)?)?;
-        let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
-        let emit = match self.mode {
-            OutputMode::Append => Emit::Closed,
-            OutputMode::Update => Emit::Touched,
-            OutputMode::Complete => Emit::All,
-        };
-        let make = aggregates.make_plan().clone();
-        let operator = Aggregate::new(aggregates, event_time, watermarked, emit, output.clone());
-        let slot = Slot::new(format!("operator {}", self.stages.len()), output);
-        self.groups = Some(Groups {
-            names: node.schema.columns()[..node.group_expr.len()].to_vec(),
-            event_time: watermarked.then_some(event_time),
+    /// An operator becomes a stage; above the cut its result is a slot.
+    fn stage(
+        &mut self,
+        plans: Vec<Arc<dyn ExecutionPlan>>,
+        operator: impl Operator + 'static,
+        inputs: &[&LogicalPlan],
+        result: &DFSchemaRef,
+    ) -> LogicalPlan {
+        let number = self.stages.len();
+        let output = Slot::new(format!("operator {number}"), operator.output_schema());
+        self.stages.push(Stage {
+            plans,
+            operator: Box::new(operator),
+            upstream: Upstream::of(inputs.iter().copied()),
+            output: output.clone(),
         });
-        let leaf = Leaf::node(slot.clone(), None, node.schema.clone(), true);
-        self.stages.push(Stage { plan: make, operator: Box::new(operator), output: slot });
-        Ok(leaf)
+        Leaf::operator(output, result.clone(), number)
     }
 }
 
@@ -227,95 +225,6 @@ impl Cutter<'_> {
 fn columns_of(scan: &TableScan) -> Vec<usize> {
     let all = || (0..scan.source.schema().fields().len()).collect();
     scan.projection.clone().unwrap_or_else(all)
-}
-
-/// Which group expression carries event time: a window, or a raw event-time column.
-fn event_time_of(node: &AggregateNode) -> Result<EventTime> {
-    let mut found = EventTime::None;
-    for (i, expr) in node.group_expr.iter().enumerate() {
-        if let Some((_, spec)) = WindowSpec::of(expr)? {
-            if matches!(found, EventTime::Window(..)) {
-                return Err(Error::sql(
-                    "UNSUPPORTED_FEATURE",
-                    "a query can group by one window of time only",
-                )
-                .hint("remove one of the window(...) expressions from GROUP BY"));
-            }
-            found = EventTime::Window(i, spec);
-        } else if !matches!(found, EventTime::Window(..))
-            && matches!(node.schema.field(i).data_type(), DataType::Struct(_))
-            && event_time_delay(node.schema.field(i)).is_some()
-        {
-            found = EventTime::Ready(i);
-        } else if matches!(found, EventTime::None)
-            && event_time_delay(node.schema.field(i)).is_some()
-            && matches!(
-                node.schema.field(i).data_type(),
-                DataType::Timestamp(TimeUnit::Microsecond, _)
-            )
-        {
-            found = EventTime::Column(i);
-        }
-    }
-    Ok(found)
-}
-
-/// The name of the column that holds the start of a row's pane.
-const PANE: &str = "__pane";
-
-/// The same aggregation over panes instead of windows. Rows without time fall out, as in Spark.
-fn with_panes(node: &AggregateNode, event_time: EventTime) -> Result<LogicalPlan> {
-    let (column, spec) = match event_time {
-        EventTime::None | EventTime::Column(_) => {
-            return Ok(LogicalPlan::Aggregate(node.clone()));
-        }
-        EventTime::Ready(column) => return with_ends(node, column),
-        EventTime::Window(column, spec) => (column, spec),
-    };
-    let Some((time, _)) = WindowSpec::of(&node.group_expr[column])? else {
-        return Err(Error::internal("a window group is not a window"));
-    };
-    let mut columns: Vec<Expr> =
-        node.input.schema().columns().into_iter().map(Expr::Column).collect();
-    columns.push(pane_start(time, spec).alias(PANE));
-    let input = LogicalPlanBuilder::from(node.input.as_ref().clone())
-        .project(columns)?
-        .filter(col(Column::from_name(PANE)).is_not_null())?
-        .build()?;
-    let mut groups = node.group_expr.clone();
-    groups[column] = col(Column::from_name(PANE));
-    let aggregate = AggregateNode::try_new(Arc::new(input), groups, node.aggr_expr.clone())?;
-    Ok(LogicalPlan::Aggregate(aggregate))
-}
-
-/// The same aggregation over a window's end, and its start behind the other groups.
-fn with_ends(node: &AggregateNode, column: usize) -> Result<LogicalPlan> {
-    let mut groups = node.group_expr.clone();
-    let start = get_field(groups[column].clone(), "start").alias("__window_start");
-    groups[column] = get_field(groups[column].clone(), "end").alias("__window_end");
-    groups.push(start);
-    let aggregate = AggregateNode::try_new(node.input.clone(), groups, node.aggr_expr.clone())?;
-    Ok(LogicalPlan::Aggregate(aggregate))
-}
-
-/// The aggregation in a physical plan, from which its parts are taken: the complete one, or, where
-/// the planner has cut it in two itself, the lower half.
-fn single_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<&AggregateExec> {
-    let mut node = plan;
-    loop {
-        if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
-            use AggregateMode as M;
-            match aggregate.mode() {
-                M::Single | M::SinglePartitioned | M::Partial => return Ok(aggregate),
-                M::Final | M::FinalPartitioned | M::PartialReduce => {}
-            }
-        }
-        let children = node.children();
-        let [child] = children[..] else {
-            return Err(Error::internal("an aggregation was planned without an aggregation"));
-        };
-        node = child;
-    }
 }
 
 impl Assembly {

@@ -1,0 +1,148 @@
+//! An aggregation over a stream, as a stage.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef, TimeUnit};
+use datafusion::common::Column;
+use datafusion::functions::core::expr_fn::get_field;
+use datafusion::logical_expr::{
+    Aggregate as AggregateNode, Expr, LogicalPlan, LogicalPlanBuilder, col,
+};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
+
+use super::Cutter;
+use crate::engine::pane::pane_start;
+use crate::engine::result::Groups;
+use crate::error::{Error, Result};
+use crate::operators::aggregate::{Aggregate, Emit, EventTime};
+use crate::operators::partial::PartialAggregates;
+use crate::sinks::OutputMode;
+use crate::sql::event_time_delay;
+use crate::window::WindowSpec;
+
+impl Cutter<'_> {
+    /// The groups of the aggregation nearest to the sink are those that update mode replaces.
+    pub(super) fn aggregate(&mut self, node: AggregateNode) -> Result<LogicalPlan> {
+        if node.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
+            return Err(Error::sql(
+                "UNSUPPORTED_FEATURE",
+                "grouping sets (ROLLUP, CUBE) are not supported on a stream",
+            )
+            .hint(
+                "write one query for each grouping, or group the result table with a batch query",
+            ));
+        }
+        let output: SchemaRef = Arc::new(node.schema.as_arrow().clone());
+        let event_time = event_time_of(&node)?;
+        let watermarked = match event_time {
+            EventTime::None => false,
+            EventTime::Column(i) | EventTime::Window(i, _) | EventTime::Ready(i) => {
+                event_time_delay(output.field(i)).is_some()
+            }
+        };
+        let exec = self.planner.plan(&with_panes(&node, event_time)?)?;
+        let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
+        let emit = match self.mode {
+            OutputMode::Append => Emit::Closed,
+            OutputMode::Update => Emit::Touched,
+            OutputMode::Complete => Emit::All,
+        };
+        let make = aggregates.make_plan().clone();
+        let operator = Aggregate::new(aggregates, event_time, watermarked, emit, output);
+        self.groups = Some(Groups {
+            names: node.schema.columns()[..node.group_expr.len()].to_vec(),
+            event_time: watermarked.then_some(event_time),
+        });
+        Ok(self.stage(vec![make], operator, &[node.input.as_ref()], &node.schema))
+    }
+}
+
+/// Which group expression carries event time: a window, or a raw event-time column.
+fn event_time_of(node: &AggregateNode) -> Result<EventTime> {
+    let mut found = EventTime::None;
+    for (i, expr) in node.group_expr.iter().enumerate() {
+        if let Some((_, spec)) = WindowSpec::of(expr)? {
+            if matches!(found, EventTime::Window(..)) {
+                return Err(Error::sql(
+                    "UNSUPPORTED_FEATURE",
+                    "a query can group by one window of time only",
+                )
+                .hint("remove one of the window(...) expressions from GROUP BY"));
+            }
+            found = EventTime::Window(i, spec);
+        } else if !matches!(found, EventTime::Window(..))
+            && matches!(node.schema.field(i).data_type(), DataType::Struct(_))
+            && event_time_delay(node.schema.field(i)).is_some()
+        {
+            found = EventTime::Ready(i);
+        } else if matches!(found, EventTime::None)
+            && event_time_delay(node.schema.field(i)).is_some()
+            && matches!(
+                node.schema.field(i).data_type(),
+                DataType::Timestamp(TimeUnit::Microsecond, _)
+            )
+        {
+            found = EventTime::Column(i);
+        }
+    }
+    Ok(found)
+}
+
+/// The name of the column that holds the start of a row's pane.
+const PANE: &str = "__pane";
+
+/// The same aggregation over panes instead of windows. Rows without time fall out, as in Spark.
+fn with_panes(node: &AggregateNode, event_time: EventTime) -> Result<LogicalPlan> {
+    let (column, spec) = match event_time {
+        EventTime::None | EventTime::Column(_) => {
+            return Ok(LogicalPlan::Aggregate(node.clone()));
+        }
+        EventTime::Ready(column) => return with_ends(node, column),
+        EventTime::Window(column, spec) => (column, spec),
+    };
+    let Some((time, _)) = WindowSpec::of(&node.group_expr[column])? else {
+        return Err(Error::internal("a window group is not a window"));
+    };
+    let mut columns: Vec<Expr> =
+        node.input.schema().columns().into_iter().map(Expr::Column).collect();
+    columns.push(pane_start(time, spec).alias(PANE));
+    let input = LogicalPlanBuilder::from(node.input.as_ref().clone())
+        .project(columns)?
+        .filter(col(Column::from_name(PANE)).is_not_null())?
+        .build()?;
+    let mut groups = node.group_expr.clone();
+    groups[column] = col(Column::from_name(PANE));
+    let aggregate = AggregateNode::try_new(Arc::new(input), groups, node.aggr_expr.clone())?;
+    Ok(LogicalPlan::Aggregate(aggregate))
+}
+
+/// The same aggregation over a window's end, and its start behind the other groups.
+fn with_ends(node: &AggregateNode, column: usize) -> Result<LogicalPlan> {
+    let mut groups = node.group_expr.clone();
+    let start = get_field(groups[column].clone(), "start").alias("__window_start");
+    groups[column] = get_field(groups[column].clone(), "end").alias("__window_end");
+    groups.push(start);
+    let aggregate = AggregateNode::try_new(node.input.clone(), groups, node.aggr_expr.clone())?;
+    Ok(LogicalPlan::Aggregate(aggregate))
+}
+
+/// The aggregation in a physical plan, from which its parts are taken: the complete one, or, where
+/// the planner has cut it in two itself, the lower half.
+fn single_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<&AggregateExec> {
+    let mut node = plan;
+    loop {
+        if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {
+            use AggregateMode as M;
+            match aggregate.mode() {
+                M::Single | M::SinglePartitioned | M::Partial => return Ok(aggregate),
+                M::Final | M::FinalPartitioned | M::PartialReduce => {}
+            }
+        }
+        let children = node.children();
+        let [child] = children[..] else {
+            return Err(Error::internal("an aggregation was planned without an aggregation"));
+        };
+        node = child;
+    }
+}
