@@ -10,6 +10,7 @@
 mod case;
 mod json;
 mod run;
+mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,15 +20,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// What became of each case, by its name: `Err` holds the first difference.
-type Verdicts = Vec<(String, Result<(), String>)>;
+/// What became of a case.
+pub struct Verdict {
+    name: String,
+    case: Option<case::Case>,
+    /// `Err` holds the first difference.
+    outcome: Result<(), String>,
+}
+
+impl Verdict {
+    /// Whether the case, with its SQL in lower case, is such a one.
+    fn has(&self, such: fn(&case::Case, &str) -> bool) -> bool {
+        let Some(case) = &self.case else { return false };
+        case.sql().is_ok_and(|(before, query)| such(case, &(before + &query).to_lowercase()))
+    }
+}
 
 #[test]
 fn what_spark_did_is_done_here() {
     let home = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance");
     let mut folders = vec![home.join("cases")];
-    if let Some(more) = std::env::var_os("STRANDLINE_CONFORMANCE_DIR") {
-        folders.extend(std::env::split_paths(&more));
+    let more = std::env::var_os("STRANDLINE_CONFORMANCE_DIR");
+    if let Some(more) = &more {
+        folders.extend(std::env::split_paths(more));
     }
     let list = fs::read_to_string(home.join("set_aside.txt")).unwrap();
     let set_aside = set_aside(&list);
@@ -37,7 +52,7 @@ fn what_spark_did_is_done_here() {
     // Not println!, which a test that passes keeps to itself.
     let mut out = std::io::stdout().lock();
     let mut wrong = vec![];
-    for (name, verdict) in &verdicts {
+    for Verdict { name, outcome: verdict, .. } in &verdicts {
         let line = match (verdict, set_aside.get(name.as_str())) {
             (Ok(()), None) => format!("agrees     {name}"),
             (Err(_), Some(reason)) => format!("set aside  {name}: {reason}"),
@@ -49,11 +64,14 @@ fn what_spark_did_is_done_here() {
             wrong.push(line);
         }
     }
-    for name in set_aside.keys().filter(|name| !verdicts.iter().any(|(n, _)| n == *name)) {
+    for name in set_aside.keys().filter(|name| !verdicts.iter().any(|v| v.name == **name)) {
         wrong.push(format!("set_aside.txt names {name}, which is no case"));
     }
-    let agree = verdicts.iter().filter(|(_, verdict)| verdict.is_ok()).count();
+    let agree = verdicts.iter().filter(|v| v.outcome.is_ok()).count();
     writeln!(out, "conformance: {agree} of {} cases agree", verdicts.len()).unwrap();
+    if more.is_none() {
+        wrong.extend(table::hold(&table::page(&verdicts, &set_aside)).err());
+    }
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
@@ -73,7 +91,7 @@ fn case_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs the cases, as many at a time as there are processors.
-fn run_all(files: &[PathBuf]) -> Verdicts {
+fn run_all(files: &[PathBuf]) -> Vec<Verdict> {
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(BTreeMap::new());
     let worker = || {
@@ -82,9 +100,13 @@ fn run_all(files: &[PathBuf]) -> Verdicts {
             files.get(number).map(|file| (number, file))
         } {
             let name = file.file_stem().unwrap().to_string_lossy().into_owned();
-            let verdict = catch_unwind(AssertUnwindSafe(|| run_file(file)))
-                .unwrap_or_else(|_| Err("panics".into()));
-            verdicts.lock().unwrap().insert(number, (name, verdict));
+            let case = read(file);
+            let outcome = case.as_ref().map_err(String::clone).and_then(|case| {
+                catch_unwind(AssertUnwindSafe(|| run::run(case)))
+                    .unwrap_or_else(|_| Err("panics".into()))
+            });
+            let verdict = Verdict { name, case: case.ok(), outcome };
+            verdicts.lock().unwrap().insert(number, verdict);
         }
     };
     let at_a_time = std::thread::available_parallelism().map_or(1, usize::from);
@@ -96,8 +118,7 @@ fn run_all(files: &[PathBuf]) -> Verdicts {
     verdicts.into_inner().unwrap().into_values().collect()
 }
 
-fn run_file(file: &Path) -> Result<(), String> {
+fn read(file: &Path) -> Result<case::Case, String> {
     let text = fs::read_to_string(file).map_err(|e| e.to_string())?;
-    let case = serde_json::from_str(&text).map_err(|e| format!("not a case: {e}"))?;
-    run::run(&case)
+    serde_json::from_str(&text).map_err(|e| format!("not a case: {e}"))
 }

@@ -43,7 +43,9 @@ macro_rules! areas {
     };
 }
 
-areas! { stateless window watermark aggregate join views source restart sinks errors }
+areas! {
+    stateless window watermark aggregate duplicates limit join views source restart sinks errors
+}
 
 #[test]
 fn every_folder_of_scripts_is_run() {

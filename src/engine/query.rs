@@ -345,9 +345,9 @@ fn pin(parts: &QueryParts<'_>, assembly: &Assembly) -> Pinned {
             };
             let columns: Vec<String> = shape.schema.fields().iter().map(column).collect();
             let (keys, values) = columns.split_at(shape.keys);
-            let table = format!("operator {number}, {}", shape.name);
-            facts.insert(format!("{table}, by"), keys.join(", "));
-            facts.insert(format!("{table}, kept"), values.join(", "));
+            let name = shape.name;
+            facts.insert(format!("operator {number}, key of {name}"), keys.join(", "));
+            facts.insert(format!("operator {number}, values of {name}"), values.join(", "));
         }
     }
     let windows = windows(&parts.plan.plan);
