@@ -272,7 +272,7 @@ fn open_states(
 ) -> Result<Vec<Vec<StateStore>>> {
     let open = |number: usize, shape: StateShape| {
         let folder = checkpoint.join("state").join(number.to_string()).join(shape.name);
-        StateStore::open(folder, disk, shape.schema, shape.keys, shape.expiry, version)
+        StateStore::open(folder, disk, shape, version)
     };
     let stages = assembly.stages.iter().enumerate();
     stages

@@ -208,6 +208,7 @@ impl Operator for Aggregate {
             schema: Arc::new(Schema::new(fields)),
             keys: self.aggregates.groups(),
             lookup: self.aggregates.groups(),
+            grain_us: None,
             expiry: self.event_time_column(),
         }]
     }

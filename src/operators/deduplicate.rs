@@ -100,6 +100,7 @@ impl Deduplicate {
             lookup,
             schema: Arc::new(Schema::new(fields)),
             expiry,
+            grain_us: None,
         }
     }
 }

@@ -38,6 +38,7 @@ impl Operator for Limit {
             keys: 0,
             lookup: 0,
             expiry: None,
+            grain_us: None,
         }]
     }
 

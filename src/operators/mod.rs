@@ -25,6 +25,8 @@ use arrow::datatypes::SchemaRef;
 
 use crate::error::{Error, Result};
 use crate::state::StateStore;
+
+pub use crate::state::StateShape;
 use crate::time::Millis;
 
 /// The two watermarks that a batch runs with (Spark: SPARK-42376).
@@ -37,22 +39,6 @@ pub struct Watermarks {
     pub late_ms: Millis,
     /// Rows at or before this are finished: the watermark of this batch. Milliseconds.
     pub evict_ms: Millis,
-}
-
-/// A table that an operator keeps: its name and columns.
-#[derive(Debug, Clone)]
-pub struct StateShape {
-    /// What it holds (`groups`, `left` …); its folder below the operator's.
-    pub name: &'static str,
-    /// The columns, the key first.
-    pub schema: SchemaRef,
-    /// How many of them are the key.
-    pub keys: usize,
-    /// How many of the key's first columns rows are found by: all of them, or fewer where several
-    /// rows share what is looked up.
-    pub lookup: usize,
-    /// The key column whose value, in microseconds, the watermark must reach for the row to go.
-    pub expiry: Option<usize>,
 }
 
 /// What one batch did in an operator.

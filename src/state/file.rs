@@ -6,6 +6,10 @@
 //! <Arrow IPC stream, lz4: one record batch a put>
 //! ```
 //!
+//! Where there may be several rows a key, each row has a number for its life, and the file says
+//! `{"add":[[120,9]]}` (the nine rows that follow are 120 … 128), `{"mark":[[118,1],[120,2]]}` and
+//! `{"remove":[[7,1]]}`.
+//!
 //! A change repeats what was done to the table, in that order, so that the table after it is the
 //! same whether it was computed or read. A snapshot is a change from nothing.
 
@@ -18,6 +22,7 @@ use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use serde::{Deserialize, Serialize};
 
+use super::shape::StateShape;
 use super::table::StateTable;
 use crate::batch::BatchId;
 use crate::durable::{self, SealError};
@@ -56,6 +61,33 @@ pub(super) enum Step {
     Put(RecordBatch),
     /// The watermark, in microseconds, let rows go.
     Expire(i64),
+    /// These rows were added under these numbers.
+    Add(RecordBatch, Vec<i64>),
+    /// The rows of these numbers were marked.
+    Mark(Vec<i64>),
+    /// The rows of these numbers were removed.
+    Remove(Vec<i64>),
+}
+
+/// Numbers as runs: the first of each and how many follow each other.
+#[derive(Serialize, Deserialize)]
+struct Runs(Vec<(i64, i64)>);
+
+impl Runs {
+    fn of(numbers: &[i64]) -> Self {
+        let mut runs: Vec<(i64, i64)> = Vec::new();
+        for &number in numbers {
+            match runs.last_mut() {
+                Some((first, count)) if *first + *count == number => *count += 1,
+                _ => runs.push((number, 1)),
+            }
+        }
+        Self(runs)
+    }
+
+    fn numbers(&self) -> Vec<i64> {
+        self.0.iter().flat_map(|&(first, count)| first..first.saturating_add(count)).collect()
+    }
 }
 
 /// The JSON line.
@@ -73,28 +105,34 @@ enum HeadStep {
     Put(usize),
     /// Microseconds.
     Expire(i64),
+    /// As many rows as there are numbers.
+    Add(Runs),
+    Mark(Runs),
+    Remove(Runs),
 }
 
 /// The bytes of a file, sealed.
 pub(super) fn write(
     kind: Kind,
     batch: BatchId,
-    keys: usize,
-    schema: &SchemaRef,
+    shape: &StateShape,
     steps: &[Step],
 ) -> Result<Vec<u8>> {
     let line = steps.iter().map(|step| match step {
         Step::Put(rows) => HeadStep::Put(rows.num_rows()),
         Step::Expire(watermark) => HeadStep::Expire(*watermark),
+        Step::Add(_, numbers) => HeadStep::Add(Runs::of(numbers)),
+        Step::Mark(numbers) => HeadStep::Mark(Runs::of(numbers)),
+        Step::Remove(numbers) => HeadStep::Remove(Runs::of(numbers)),
     });
-    let head = Head { batch, keys, steps: line.collect() };
+    let head = Head { batch, keys: shape.keys, steps: line.collect() };
     let mut body = serde_json::to_vec(&head).map_err(arrow_error)?;
     body.push(b'\n');
     let options =
         IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(body, schema, options)?;
+    let mut writer = StreamWriter::try_new_with_options(body, &shape.schema, options)?;
     for step in steps {
-        if let Step::Put(rows) = step {
+        if let Step::Put(rows) | Step::Add(rows, _) = step {
             writer.write(rows)?;
         }
     }
@@ -125,7 +163,6 @@ impl fmt::Display for Unusable {
 pub(super) fn replay(
     kind: Kind,
     batch: BatchId,
-    keys: usize,
     bytes: &[u8],
     table: &mut StateTable,
 ) -> Result<Result<(), Unusable>> {
@@ -150,24 +187,49 @@ pub(super) fn replay(
         Ok(rows) => rows,
         Err(error) => return Ok(Err(corrupt(&error))),
     };
-    if let Some(why) = difference(&head, &rows.schema(), keys, table.schema()) {
+    if let Some(why) = difference(&head, &rows.schema(), table.shape()) {
         return Ok(Err(Unusable::Different(why)));
     }
+    const OTHER_ROWS: &str = "it holds other rows than its first line says";
+    let mut next = |count: usize| match rows.next() {
+        Some(Ok(rows)) if rows.num_rows() == count => Ok(rows),
+        Some(Err(error)) => Err(corrupt(&error)),
+        _ => Err(corrupt(&OTHER_ROWS)),
+    };
     for step in head.steps {
-        match step {
-            HeadStep::Expire(watermark) => drop(table.expire(watermark)?),
-            HeadStep::Put(count) => match rows.next() {
-                Some(Ok(rows)) if rows.num_rows() == count => drop(table.put(&rows)?),
-                Some(Err(error)) => return Ok(Err(corrupt(&error))),
-                _ => return Ok(Err(corrupt(&"it holds other rows than its first line says"))),
+        let done = match (step, table.multimap_mut()) {
+            (HeadStep::Expire(watermark), _) => table.expire(watermark).map(|_| true)?,
+            (HeadStep::Put(count), None) => match next(count) {
+                Ok(rows) => table.put(&rows).map(|_| true)?,
+                Err(why) => return Ok(Err(why)),
             },
+            (HeadStep::Add(runs), Some(several)) => {
+                let numbers = runs.numbers();
+                match next(numbers.len()) {
+                    Ok(rows) => several.add(&rows, &numbers).map(|_| true)?,
+                    Err(why) => return Ok(Err(why)),
+                }
+            }
+            (HeadStep::Mark(runs), Some(several)) => match several.numbered(&runs.numbers()) {
+                Some(rows) => several.mark(&rows).map(|_| true)?,
+                None => false,
+            },
+            (HeadStep::Remove(runs), Some(several)) => match several.numbered(&runs.numbers()) {
+                Some(rows) => several.remove(&rows).map(|_| true)?,
+                None => false,
+            },
+            _ => return Ok(Err(Unusable::Different("it is of another kind of state".into()))),
+        };
+        if !done {
+            return Ok(Err(corrupt(&OTHER_ROWS)));
         }
     }
     Ok(Ok(()))
 }
 
 /// In words, how the rows of a file differ from those of the table: names do not matter, types do.
-fn difference(head: &Head, held: &SchemaRef, keys: usize, wanted: &SchemaRef) -> Option<String> {
+fn difference(head: &Head, held: &SchemaRef, shape: &StateShape) -> Option<String> {
+    let keys = shape.keys;
     if head.keys != keys {
         return Some(format!(
             "it was written with {} key columns, now there are {keys}",
@@ -177,7 +239,7 @@ fn difference(head: &Head, held: &SchemaRef, keys: usize, wanted: &SchemaRef) ->
     let types = |schema: &SchemaRef| {
         schema.fields().iter().map(|f| f.data_type().to_string()).collect::<Vec<_>>().join(", ")
     };
-    let (held, wanted) = (types(held), types(wanted));
+    let (held, wanted) = (types(held), types(&shape.schema));
     (held != wanted).then(|| format!("its columns are ({held}), those of the query are ({wanted})"))
 }
 

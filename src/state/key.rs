@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DynComparator, Int64Array, StructArray};
-use arrow::array::{RecordBatch, make_comparator};
+use arrow::array::make_comparator;
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::common::hash_utils::{RandomState, create_hashes};
@@ -62,9 +62,9 @@ pub(super) fn times(column: &ArrayRef) -> Result<Int64Array> {
 pub(super) struct Comparison(Vec<DynComparator>);
 
 impl Comparison {
-    /// Between `keys` and the first columns of `rows`.
-    pub(super) fn new(keys: &[ArrayRef], rows: &RecordBatch) -> Result<Self> {
-        let columns = keys.iter().zip(rows.columns());
+    /// Between `keys` and the first ones of `columns`.
+    pub(super) fn new(keys: &[ArrayRef], columns: &[ArrayRef]) -> Result<Self> {
+        let columns = keys.iter().zip(columns);
         let comparators = columns
             .map(|(left, right)| make_comparator(left, right, SortOptions::default()))
             .collect::<Result<_, _>>()?;

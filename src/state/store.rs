@@ -10,10 +10,11 @@ use std::path::PathBuf;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
-use arrow::datatypes::SchemaRef;
 
 use super::file::{self, Kind, Step, Unusable};
+use super::multimap::RowId;
 use super::own::own;
+use super::shape::StateShape;
 use super::table::{Put, StateTable};
 use crate::batch::BatchId;
 use crate::durable::{self, Disk};
@@ -47,7 +48,6 @@ pub struct Sealed {
 pub struct StateStore {
     folder: PathBuf,
     disk: Disk,
-    keys: usize,
     table: StateTable,
     version: Option<BatchId>,
     /// What this batch has done so far.
@@ -63,8 +63,7 @@ pub struct StateStore {
 }
 
 impl StateStore {
-    /// The state as it was after batch `version`; `None`: empty. `schema`, `keys` and `expiry` are
-    /// those of [`StateTable::new`].
+    /// The state as it was after batch `version`; `None`: empty.
     ///
     /// Files of later batches, which a crash has left, are ignored; the next [`StateStore::seal`]
     /// removes them. Nothing is written or removed by opening.
@@ -76,16 +75,13 @@ impl StateStore {
     pub fn open(
         folder: PathBuf,
         disk: Disk,
-        schema: SchemaRef,
-        keys: usize,
-        expiry: Option<usize>,
+        shape: StateShape,
         version: Option<BatchId>,
     ) -> Result<Self> {
         let mut store = StateStore {
             folder,
             disk,
-            keys,
-            table: StateTable::new(schema.clone(), keys, expiry)?,
+            table: StateTable::new(shape.clone())?,
             version,
             steps: Vec::new(),
             changes: BTreeSet::new(),
@@ -107,11 +103,16 @@ impl StateStore {
         let mut first_error = None;
         for start in starts {
             match store.replay(start, version) {
-                Ok(()) => return Ok(store),
+                Ok(()) => {
+                    if let Some(rows) = store.table.multimap_mut() {
+                        rows.is_read_back();
+                    }
+                    return Ok(store);
+                }
                 Err(error) => {
                     tracing::warn!("{error}; trying an older snapshot, if there is one");
                     first_error.get_or_insert(error);
-                    store.table = StateTable::new(schema.clone(), keys, expiry)?;
+                    store.table = StateTable::new(shape.clone())?;
                 }
             }
         }
@@ -125,6 +126,10 @@ impl StateStore {
 
     /// [`StateTable::put`], as a part of this batch's change.
     pub fn put(&mut self, rows: &RecordBatch) -> Result<Put> {
+        if self.table.multimap().is_some() {
+            let inserted = self.add(rows)?.len();
+            return Ok(Put { inserted, replaced: 0 });
+        }
         let put = self.table.put(rows)?;
         if rows.num_rows() > 0 {
             self.steps.push(Step::Put(own(rows.clone())?));
@@ -140,6 +145,38 @@ impl StateStore {
             self.put(&take_record_batch(rows, &new)?)?;
         }
         Ok(new)
+    }
+
+    /// [`StateStore::put`] where there may be several rows a key; says which rows they are now, in
+    /// the order of `rows`.
+    pub fn add(&mut self, rows: &RecordBatch) -> Result<Vec<RowId>> {
+        let (added, numbers) = self.table.add(rows)?;
+        if !added.is_empty() {
+            self.steps.push(Step::Add(own(rows.clone())?, numbers));
+        }
+        Ok(added)
+    }
+
+    /// Marks rows that were found, for as long as they are there, as a part of this batch's change:
+    /// see [`StateTable::is_marked`]. A row may be named more than once. Gives those that were not
+    /// marked before.
+    pub fn mark(&mut self, rows: &[RowId]) -> Result<Vec<RowId>> {
+        let (fresh, numbers) = self.table.several_mut()?.mark(rows)?;
+        if !numbers.is_empty() {
+            self.steps.push(Step::Mark(numbers));
+        }
+        Ok(fresh)
+    }
+
+    /// Removes rows that were found, as a part of this batch's change; gives how many went. A row
+    /// may be named more than once.
+    pub fn remove(&mut self, rows: &[RowId]) -> Result<usize> {
+        let numbers = self.table.several_mut()?.remove(rows)?;
+        let removed = numbers.len();
+        if removed > 0 {
+            self.steps.push(Step::Remove(numbers));
+        }
+        Ok(removed)
     }
 
     /// [`StateTable::expire`], as a part of this batch's change.
@@ -171,8 +208,7 @@ impl StateStore {
         self.version = Some(batch);
         self.weight_since += bytes.max(CHANGE_WEIGHT);
         if self.weight_since > self.snapshot_bytes.max(SNAPSHOT_BYTES) {
-            let steps: Vec<Step> = self.table.rows()?.into_iter().map(Step::Put).collect();
-            self.snapshot_bytes = self.write(Kind::Snapshot, batch, &steps)?;
+            self.snapshot_bytes = self.write(Kind::Snapshot, batch, &self.everything()?)?;
             self.weight_since = 0;
             self.snapshots.insert(batch);
             bytes += self.snapshot_bytes;
@@ -185,12 +221,23 @@ impl StateStore {
         Ok(Sealed { bytes })
     }
 
+    /// The table as a change from nothing.
+    fn everything(&self) -> Result<Vec<Step>> {
+        let Some(several) = self.table.multimap() else {
+            return Ok(self.table.rows()?.into_iter().map(Step::Put).collect());
+        };
+        let rows = several.all()?.into_iter();
+        let mut steps: Vec<Step> = rows.map(|(rows, numbers)| Step::Add(rows, numbers)).collect();
+        steps.push(Step::Mark(several.marked()));
+        Ok(steps)
+    }
+
     fn path(&self, kind: Kind, batch: BatchId) -> PathBuf {
         self.folder.join(format!("{batch}.{}", kind.extension()))
     }
 
     fn write(&self, kind: Kind, batch: BatchId, steps: &[Step]) -> Result<u64> {
-        let bytes = file::write(kind, batch, self.keys, self.table.schema(), steps)?;
+        let bytes = file::write(kind, batch, self.table.shape(), steps)?;
         self.disk.replace(&self.path(kind, batch), &bytes)?;
         Ok(bytes.len() as u64)
     }
@@ -260,7 +307,7 @@ impl StateStore {
             )
             .hint(WAY_OUT));
         };
-        match file::replay(kind, batch, self.keys, &bytes, &mut self.table)? {
+        match file::replay(kind, batch, &bytes, &mut self.table)? {
             Ok(()) => Ok(bytes.len() as u64),
             Err(why @ Unusable::Corrupt(_)) => Err(Error::storage(
                 "STATE_FILE_CORRUPT",

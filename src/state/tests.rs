@@ -14,8 +14,8 @@ use arrow::datatypes::{
 };
 use proptest::prelude::*;
 
-use super::bucket::SEGMENT_ROWS;
-use super::{Put, StateStore, StateTable};
+use super::segments::SEGMENT_ROWS;
+use super::{Put, StateShape, StateStore, StateTable};
 use crate::batch::BatchId;
 use crate::durable::{Disk, Durability};
 use crate::error::Result;
@@ -32,6 +32,10 @@ fn schema() -> SchemaRef {
         Field::new("number", DataType::Float64, true),
         Field::new("value", DataType::Utf8View, false),
     ]))
+}
+
+fn unique(schema: SchemaRef, keys: usize, expiry: Option<usize>) -> StateShape {
+    StateShape { name: "rows", schema, keys, lookup: keys, expiry, grain_us: None }
 }
 
 fn batch(rows: &[Row]) -> RecordBatch {
@@ -64,7 +68,7 @@ fn rows(batches: &[RecordBatch]) -> Vec<(Key, String)> {
 
 fn open(folder: &Path, version: Option<BatchId>) -> Result<StateStore> {
     let disk = Disk::new(Durability::Fast);
-    StateStore::open(folder.to_path_buf(), disk, schema(), 2, Some(0), version)
+    StateStore::open(folder.to_path_buf(), disk, unique(schema(), 2, Some(0)), version)
 }
 
 #[derive(Debug, Clone)]
@@ -193,7 +197,7 @@ fn numbers(first: i64, keys: i64) -> RecordBatch {
 
 #[test]
 fn small_puts_do_not_pile_up_as_segments() {
-    let mut table = StateTable::new(numbers(0, 1).schema(), 1, None).unwrap();
+    let mut table = StateTable::new(unique(numbers(0, 1).schema(), 1, None)).unwrap();
     for n in 0..1000 {
         table.put(&numbers(n * 9, 9)).unwrap();
         table.put(&numbers(n * 5, 9)).unwrap();
@@ -205,7 +209,7 @@ fn small_puts_do_not_pile_up_as_segments() {
 
 #[test]
 fn without_key_columns_there_is_one_row() {
-    let mut table = StateTable::new(numbers(0, 1).schema(), 0, None).unwrap();
+    let mut table = StateTable::new(unique(numbers(0, 1).schema(), 0, None)).unwrap();
     assert_eq!(table.get(&[]).unwrap().num_rows(), 0);
     assert_eq!(table.put(&numbers(1, 1)).unwrap(), Put { inserted: 1, replaced: 0 });
     assert_eq!(table.put(&numbers(2, 1)).unwrap(), Put { inserted: 0, replaced: 1 });
@@ -224,14 +228,14 @@ fn a_slice_of_a_large_batch_does_not_keep_it_whole() {
         Arc::new(StringArray::from_iter_values(long())),
     ];
     let large = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
-    let mut table = StateTable::new(large.schema(), 1, None).unwrap();
+    let mut table = StateTable::new(unique(large.schema(), 1, None)).unwrap();
     table.put(&large.slice(5000, 10)).unwrap();
     assert!(table.memory_bytes() < 10_000, "{} bytes", table.memory_bytes());
 }
 
 #[test]
 fn a_key_twice_in_one_put_is_refused() {
-    let mut table = StateTable::new(schema(), 2, Some(0)).unwrap();
+    let mut table = StateTable::new(unique(schema(), 2, Some(0))).unwrap();
     let twice = [(Some(1), Some(0.0), "a".into()), (Some(1), Some(-0.0), "b".into())];
     assert_eq!(table.put(&batch(&twice)).unwrap_err().condition(), "INTERNAL_ERROR");
 }
@@ -297,6 +301,6 @@ fn other_columns_are_refused() {
     sealed(folder.path(), 1);
     let disk = Disk::default();
     let other = numbers(0, 1).schema();
-    let opened = StateStore::open(folder.path().into(), disk, other, 1, None, Some(0));
+    let opened = StateStore::open(folder.path().into(), disk, unique(other, 1, None), Some(0));
     assert_eq!(opened.err().unwrap().condition(), "STATE_SCHEMA_CHANGED");
 }

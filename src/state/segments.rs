@@ -1,0 +1,214 @@
+//! Rows in segments: Arrow batches that never change, of which some rows are forgotten.
+//!
+//! An index of some kind says where each row lies; every row carries a *tag* by which that index
+//! knows it again when the row is moved. What changes leave behind is tidied at a cost that the
+//! changed rows have paid for:
+//!
+//! - A segment of which more than half is forgotten is written anew without that half.
+//! - Small segments lie on a stack on which each is more than twice as long as the next one; a new
+//!   one that breaks this is merged with its neighbour, and so on. A row is copied at most
+//!   log2([`SEGMENT_ROWS`]) times, and after 5,000 batches of 9 rows there are 12 segments.
+//! - A segment that has grown to [`SEGMENT_ROWS`] is left alone, so no batch ever waits for a
+//!   large copy.
+
+use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::compute::{filter_record_batch, interleave_record_batch};
+
+use super::own::own;
+use crate::error::{Error, Result};
+
+/// A segment of so many rows is not merged any more. (Few in tests, which want to see it happen.)
+pub(super) const SEGMENT_ROWS: usize = if cfg!(test) { 16 } else { 32 * 1024 };
+
+/// Nor is one of so many bytes: the 32-bit offsets of Arrow's text columns end at 2 GiB.
+const SEGMENT_BYTES: usize = 64 * 1024 * 1024;
+
+/// A row of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Place {
+    pub(super) segment: u32,
+    pub(super) row: u32,
+}
+
+/// Rows that lie together.
+pub(super) struct Segment<T> {
+    pub(super) rows: RecordBatch,
+    tags: Vec<T>,
+    live: BooleanBufferBuilder,
+    dead: usize,
+    bytes: usize,
+}
+
+impl<T: Copy> Segment<T> {
+    /// The rows that are not forgotten, with their numbers and tags.
+    pub(super) fn live(&self) -> impl Iterator<Item = (u32, T)> + '_ {
+        let rows = self.tags.iter().enumerate().filter(|(row, _)| self.live.get_bit(*row));
+        rows.map(|(row, tag)| (row as u32, *tag))
+    }
+
+    /// The rows that are not forgotten.
+    pub(super) fn live_rows(&self) -> Result<RecordBatch> {
+        if self.dead == 0 {
+            return Ok(self.rows.clone());
+        }
+        let live = BooleanArray::from(self.live.finish_cloned());
+        Ok(filter_record_batch(&self.rows, &live)?)
+    }
+}
+
+/// A row went to another place: its tag, where it was, where it is.
+pub(super) type Move<T> = (T, Place, Place);
+
+/// Segments by number.
+pub(super) struct Segments<T> {
+    /// The numbers of segments that are gone are used again.
+    list: Vec<Option<Segment<T>>>,
+    free: Vec<u32>,
+    /// The small segments, each more than twice as long as the next.
+    stack: Vec<u32>,
+    bytes: usize,
+}
+
+impl<T: Copy> Segments<T> {
+    pub(super) fn new() -> Self {
+        Self { list: Vec::new(), free: Vec::new(), stack: Vec::new(), bytes: 0 }
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.bytes + self.list.capacity() * size_of::<Option<Segment<T>>>()
+    }
+
+    /// How many numbers there are, used or not.
+    pub(super) fn numbers(&self) -> usize {
+        self.list.len()
+    }
+
+    pub(super) fn get(&self, number: u32) -> Option<&Segment<T>> {
+        self.list.get(number as usize)?.as_ref()
+    }
+
+    /// All segments with their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Segment<T>)> {
+        let numbered = self.list.iter().enumerate();
+        numbered.filter_map(|(number, s)| Some((number as u32, s.as_ref()?)))
+    }
+
+    /// Keeps rows, whose buffers belong to nobody else (see [`own`]), under a number. To be
+    /// followed by [`Segments::tidy`] once the index knows them.
+    pub(super) fn add(&mut self, rows: RecordBatch, tags: Vec<T>) -> u32 {
+        let count = rows.num_rows();
+        let mut live = BooleanBufferBuilder::new(count);
+        live.append_n(count, true);
+        let bytes =
+            rows.get_array_memory_size() + live.capacity() / 8 + tags.capacity() * size_of::<T>();
+        self.bytes += bytes;
+        let segment = Some(Segment { rows, tags, live, dead: 0, bytes });
+        match self.free.pop() {
+            Some(number) => {
+                self.list[number as usize] = segment;
+                number
+            }
+            None => {
+                self.list.push(segment);
+                (self.list.len() - 1) as u32
+            }
+        }
+    }
+
+    /// Puts a new segment on the stack and merges until each is more than twice the next.
+    pub(super) fn tidy(
+        &mut self,
+        number: u32,
+        moved: &mut impl FnMut(Move<T>) -> Result<()>,
+    ) -> Result<()> {
+        let mut top = number;
+        loop {
+            let (rows, bytes) = self.size(top)?;
+            if rows >= SEGMENT_ROWS || bytes >= SEGMENT_BYTES {
+                return Ok(());
+            }
+            match self.stack.last() {
+                Some(&below) if self.size(below)?.0 <= 2 * rows => {
+                    top = match self.rewrite(&[below, top], moved)? {
+                        Some(merged) => merged,
+                        None => return Ok(()),
+                    };
+                }
+                _ => {
+                    self.stack.push(top);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Forgets rows that the index does not know any more, and rewrites the segments of which more
+    /// than half are forgotten.
+    pub(super) fn forget(
+        &mut self,
+        places: &[Place],
+        moved: &mut impl FnMut(Move<T>) -> Result<()>,
+    ) -> Result<()> {
+        let mut crowded = Vec::new();
+        for place in places {
+            let segment = self.list.get_mut(place.segment as usize).and_then(Option::as_mut);
+            let segment = segment.ok_or_else(lost)?;
+            segment.live.set_bit(place.row as usize, false);
+            segment.dead += 1;
+            if segment.dead == segment.rows.num_rows() / 2 + 1 {
+                crowded.push(place.segment);
+            }
+        }
+        let mut rewritten = Vec::new();
+        for number in crowded {
+            rewritten.extend(self.rewrite(&[number], moved)?);
+        }
+        rewritten.into_iter().try_for_each(|number| self.tidy(number, moved))
+    }
+
+    fn size(&self, number: u32) -> Result<(usize, usize)> {
+        self.get(number).map(|s| (s.rows.num_rows(), s.bytes)).ok_or_else(lost)
+    }
+
+    /// Writes the live rows of some segments as one new segment; `None`: there were none.
+    fn rewrite(
+        &mut self,
+        numbers: &[u32],
+        moved: &mut impl FnMut(Move<T>) -> Result<()>,
+    ) -> Result<Option<u32>> {
+        let mut old = Vec::with_capacity(numbers.len());
+        for &number in numbers {
+            let segment = self.list.get_mut(number as usize).and_then(Option::take);
+            let segment = segment.ok_or_else(lost)?;
+            self.bytes -= segment.bytes;
+            self.stack.retain(|&other| other != number);
+            old.push(segment);
+        }
+        let (mut origins, mut tags) = (Vec::new(), Vec::new());
+        for (from, segment) in old.iter().enumerate() {
+            for (row, tag) in segment.live() {
+                origins.push((from, row as usize));
+                tags.push(tag);
+            }
+        }
+        let mut new = None;
+        if !origins.is_empty() {
+            let batches: Vec<&RecordBatch> = old.iter().map(|s| &s.rows).collect();
+            let rows = own(interleave_record_batch(&batches, &origins)?)?;
+            let segment = self.add(rows, tags.clone());
+            for (row, ((from, old_row), tag)) in origins.into_iter().zip(tags).enumerate() {
+                let was = Place { segment: numbers[from], row: old_row as u32 };
+                moved((tag, was, Place { segment, row: row as u32 }))?;
+            }
+            new = Some(segment);
+        }
+        // Only now may the numbers be used again: until here the index held them.
+        self.free.extend_from_slice(numbers);
+        Ok(new)
+    }
+}
+
+/// The index points to a row that is not there, or the other way round.
+pub(super) fn lost() -> Error {
+    Error::internal("the index of a state table and its rows do not agree")
+}
