@@ -1,5 +1,7 @@
 //! Claims that hold for any input: what is random is small, and a failing case is made smaller.
 
+mod duplicates;
+
 use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;

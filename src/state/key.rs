@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DynComparator, Int64Array, StructArray};
 use arrow::array::make_comparator;
+use arrow::array::{Array, ArrayRef, AsArray, DynComparator, Int64Array, StructArray};
 use arrow::compute::SortOptions;
 use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, TimestampMicrosecondType};
 use datafusion::common::hash_utils::{RandomState, create_hashes};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, StringViewArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ fn shape(grain_us: Option<i64>) -> StateShape {
         Field::new("text", DataType::Utf8View, true),
         Field::new("value", DataType::Int64, true),
     ]));
-    StateShape { schema, keys: 2, lookup: 1, expiry: Some(1), grain_us }
+    StateShape { name: "rows", schema, keys: 2, lookup: 1, expiry: Some(1), grain_us }
 }
 
 fn open(folder: &Path, grain_us: Option<i64>, version: Option<BatchId>) -> StateStore {
