@@ -8,6 +8,7 @@ pub mod durable;
 pub mod engine;
 pub mod error;
 pub mod generate;
+mod json;
 pub mod operators;
 pub mod plan;
 pub mod progress;

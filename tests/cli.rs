@@ -188,6 +188,20 @@ fn a_question_can_be_answered_in_three_formats() {
 }
 
 #[test]
+fn a_question_can_use_lambdas_generators_and_earlier_aliases() {
+    let shell = Shell::new().with_pipeline();
+    shell.works("run pipeline.sql --available-now");
+    let twice = "SELECT transform(array(id), x -> x * 2)[0] AS twice, twice + 1 AS more FROM copy";
+    assert_eq!(shell.ask(&format!("{twice} ORDER BY id")), "2,3\n4,5");
+    let rows = "SELECT id, n FROM copy LATERAL VIEW explode(sequence(1, id)) v AS n ORDER BY id, n";
+    assert_eq!(shell.ask(rows), "1,1\n2,1\n2,2");
+    assert_eq!(
+        shell.ask("SELECT from_json('{\"a\":5}', 'a INT').a AS a FROM copy WHERE id = 1"),
+        "5"
+    );
+}
+
+#[test]
 fn a_question_can_name_what_a_pipeline_declares() {
     let shell = Shell::new().with_pipeline();
     let question = ["sql", "-c", "SELECT count(*) AS n FROM events", "--pipeline", "pipeline.sql"];

@@ -44,7 +44,8 @@ macro_rules! areas {
 }
 
 areas! {
-    stateless window watermark aggregate duplicates limit join views source restart sinks errors
+    functions stateless window watermark aggregate duplicates limit join views source restart sinks
+    errors
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub mod assemble;
 pub mod context;
 pub mod frame;
 pub mod handle;
+mod json_functions;
 mod leaf;
 mod micro_batch;
 mod pane;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
 
+use super::json_functions;
 use super::query::{OpenSink, Origin, Query, QueryParts};
 use super::result::sink_schema;
 use super::settings::Settings;
@@ -98,6 +99,7 @@ impl Pipeline {
     pub fn plan(project: &Project, name: &str, text: &str) -> Result<Pipeline> {
         let parsed = sql::parse(name, text)?;
         let mut catalog = Catalog::new(&parsed)?;
+        catalog.add_functions(json_functions::functions());
         let settings = Settings::of(&parsed.statements)?;
         let mut tables = vec![];
         let mut queries: Vec<PlannedQuery> = vec![];

@@ -14,6 +14,7 @@ use datafusion::prelude::SessionContext;
 use deltalake::DeltaTableBuilder;
 use deltalake::protocol::SaveMode;
 
+use super::json_functions;
 use super::pipeline::{Pipeline, Project};
 use crate::error::{Error, Result};
 use crate::plan;
@@ -38,6 +39,7 @@ impl Tables {
     pub fn open(project: &Project, pipeline: Option<Pipeline>) -> Result<Self> {
         let catalog = Arc::new(ProjectTables { project: project.clone(), pipeline });
         let context = crate::sql::session();
+        json_functions::functions().iter().for_each(|f| context.register_udf(f.as_ref().clone()));
         let default = context
             .catalog("datafusion")
             .ok_or_else(|| Error::internal("a session of DataFusion has no default catalog"))?;

@@ -80,6 +80,15 @@ impl Catalog {
         self.tables.push((name.to_owned(), without_event_time(&schema)));
     }
 
+    /// Makes functions known that this layer cannot make: they read what only a source reads.
+    pub fn add_functions(&mut self, functions: Vec<Arc<ScalarUDF>>) {
+        let state = Arc::make_mut(&mut self.state);
+        for function in functions {
+            // Registering replaces; there is nothing to fail.
+            let _ = datafusion::execution::FunctionRegistry::register_udf(state, function);
+        }
+    }
+
     /// The value of a `SET key = value`; the last one counts.
     pub fn setting(&self, key: &str) -> Option<&str> {
         let found = self.settings.iter().rev().find(|s| s.key.eq_ignore_ascii_case(key));
@@ -358,5 +367,17 @@ impl Scope {
     /// The number for the next watermark of the query.
     pub(super) fn new_watermark(&self) -> usize {
         self.next_watermark.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// How many tables were read and watermarks made by now.
+    pub(super) fn so_far(&self) -> (usize, usize) {
+        let reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        (reads.len(), self.next_watermark.load(Ordering::Relaxed))
+    }
+
+    /// Forgets what was read and made since then: the query is planned again.
+    pub(super) fn forget_since(&self, (reads, watermarks): (usize, usize)) {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).truncate(reads);
+        self.next_watermark.store(watermarks, Ordering::Relaxed);
     }
 }

@@ -92,12 +92,18 @@ impl Dialect for Spark {
         true
     }
 
+    fn supports_select_item_multi_column_alias(&self) -> bool {
+        true
+    }
+
     // Spark lets these be names. Without quotes they are nearly always a slip, and then it is
     // here that something is missing.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         use Keyword as K;
         let next = parser.peek_token();
         match &next.token {
+            // `exists(array, x -> …)` is a function, `EXISTS (SELECT …)` is not.
+            Token::Word(word) if word.keyword == K::EXISTS => exists_call(parser),
             Token::Word(word)
                 if matches!(
                     word.keyword,
@@ -118,4 +124,17 @@ impl Dialect for Spark {
     ) -> Option<Result<Expr, ParserError>> {
         SparkSqlDialect.parse_infix(parser, expr, precedence)
     }
+}
+
+fn exists_call(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let inner = [parser.peek_nth_token(1).token, parser.peek_nth_token(2).token];
+    let subquery = |token: &Token| {
+        matches!(token, Token::LParen | Token::Word(_))
+            && !matches!(token, Token::Word(w) if !matches!(w.keyword, Keyword::SELECT | Keyword::WITH))
+    };
+    if inner[0] != Token::LParen || subquery(&inner[1]) {
+        return None;
+    }
+    let name = parser.parse_object_name(false);
+    Some(name.and_then(|name| parser.parse_function(name)))
 }

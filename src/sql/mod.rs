@@ -8,7 +8,8 @@
 //!
 //! 1. `tokens` and `dialect` cut the text up; `statements` recognises what is created.
 //! 2. `names` settles upper and lower case; `relations` takes STREAM and WATERMARK out.
-//! 3. The parser crate makes a tree; `names` and `functions` put Spark's names into it.
+//! 3. The parser crate makes a tree; `names` and `functions` put Spark's names into it, `generators`
+//!    takes out what makes rows, `lateral_alias` what an alias further on stands for.
 //! 4. DataFusion's planner resolves it against the `catalog`; `watermark` and `window` are the
 //!    parts of a plan that only a stream has.
 //! 5. `deduplicate`, `windows` and `meaning` make explicit where Spark means something else than
@@ -26,7 +27,9 @@ mod dialect;
 mod errors;
 pub mod frame;
 mod functions;
+mod generators;
 mod interval;
+mod lateral_alias;
 mod meaning;
 mod names;
 mod optimizer;

@@ -17,8 +17,10 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::functions;
+use super::generators::{self, Generator};
 use super::relations::{Clause, clause_alias};
 use super::text::SourceText;
+use crate::error::{Error, Result};
 
 /// The one spelling of each name in a query.
 #[derive(Debug, Default, Clone)]
@@ -66,23 +68,29 @@ impl Spelling {
 
 /// Prepares a parsed query: `window` stands for the grouping's window, Spark's function names
 /// become the planner's, and columns without a name get one.
-pub(super) fn prepare(query: &mut Query, clauses: &[Clause]) {
-    let _ = query.visit(&mut Prepare { clauses });
+/// Gives the generators, for which relations stand in the query now.
+pub(super) fn prepare(query: &mut Query, clauses: &[Clause]) -> Result<Vec<Generator>> {
+    let mut prepare = Prepare { clauses, generators: vec![] };
+    match query.visit(&mut prepare) {
+        ControlFlow::Break(refused) => Err(refused),
+        ControlFlow::Continue(()) => Ok(prepare.generators),
+    }
 }
 
 /// [`prepare`] for an expression that stands alone.
 pub(super) fn prepare_expression(expr: &mut Expr) {
-    let _ = expr.visit(&mut Prepare { clauses: &[] });
+    let _ = expr.visit(&mut Prepare { clauses: &[], generators: vec![] });
 }
 
 struct Prepare<'a> {
     clauses: &'a [Clause],
+    generators: Vec<Generator>,
 }
 
 impl VisitorMut for Prepare<'_> {
-    type Break = ();
+    type Break = Error;
 
-    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Error> {
         if let SetExpr::Select(select) = query.body.as_mut()
             && let Some(window) = grouping_window(select)
             && let Some(order_by) = &mut query.order_by
@@ -95,7 +103,7 @@ impl VisitorMut for Prepare<'_> {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
         if let Some(window) = grouping_window(select) {
             for item in &mut select.projection {
                 let expr = match item {
@@ -110,6 +118,9 @@ impl VisitorMut for Prepare<'_> {
             }
         }
         let relations = relation_names(select, self.clauses);
+        if let Err(refused) = generators::take(select, &relations, &mut self.generators) {
+            return ControlFlow::Break(refused);
+        }
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) = item
                 && let Some(name) = output_name(expr, &relations)
@@ -121,8 +132,10 @@ impl VisitorMut for Prepare<'_> {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         functions::respell_call(expr);
+        functions::fields_of_parameters(expr);
+        functions::named_zip(expr);
         // The planner takes `window(…).start` only with the field as text.
         if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
             for access in access_chain {

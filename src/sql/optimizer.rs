@@ -50,13 +50,21 @@ pub fn session() -> SessionContext {
         let set = config.options_mut().set(key, value);
         debug_assert!(set.is_ok(), "{key}: {set:?}");
     }
-    let mut state = SessionStateBuilder::new_with_default_features()
-        .with_config(config)
-        .with_optimizer_rules(rules())
-        .build();
+    let mut builder = SessionStateBuilder::new_with_default_features();
+    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::Access));
+    let mut state = builder.with_config(config).with_optimizer_rules(rules()).build();
     for function in functions::scalar_functions() {
         // Registering replaces; there is nothing to fail.
         let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
+    }
+    for function in functions::collection_functions() {
+        let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
+    }
+    for function in functions::higher_order_functions() {
+        use datafusion::execution::FunctionRegistry;
+        // A scalar function of the same name would be found first.
+        let _ = state.deregister_udf(function.name());
+        let _ = state.register_higher_order_function(function);
     }
     SessionContext::new_with_state(state)
 }

@@ -6,6 +6,7 @@ use datafusion::catalog::default_table_source::source_as_provider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
@@ -15,12 +16,13 @@ use super::catalog::{Provider, Scope};
 use super::check::{self, Checks, Mode};
 use super::errors::{self, Names};
 use super::functions::BatchTime;
+use super::generators::Generators;
 use super::options::Options;
 use super::relations::{self, Relations};
 use super::statements::StreamingTableDefinition;
 use super::tokens::{is_word, parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
-use super::{deduplicate, meaning, names, windows};
+use super::{deduplicate, lateral_alias, meaning, names, windows};
 use crate::batch::{Slot, SlotTable};
 use crate::error::{Error, Place, Result};
 
@@ -136,13 +138,27 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
         let spelling = scope.spelling.lock().unwrap_or_else(PoisonError::into_inner);
         names::written_names(&tree, &scope.text, &spelling)
     };
-    names::prepare(&mut tree, &clauses);
-    let relations = Relations { scope: scope.clone(), clauses: clauses.into() };
-    let provider = Provider { scope: scope.clone(), relations: vec![Arc::new(relations)] };
-    let plan = SqlToRel::new(&provider).sql_statement_to_plan(SqlStatement::Query(tree));
-    let names = Names { functions: &|| scope.function_names() };
     let whole = span_of(&scope.text, query);
-    let plan = plan.map_err(|e| errors::from_planner(&scope.text, whole, &names, e))?;
+    let at_query = |e: Error| e.at(scope.text.place(whole));
+    let generators = names::prepare(&mut tree, &clauses).map_err(at_query)?;
+    let relations = Relations { scope: scope.clone(), clauses: clauses.into() };
+    let generators = Generators(generators.into());
+    let relations: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(generators), Arc::new(relations)];
+    let provider = Provider { scope: scope.clone(), relations };
+    let names = Names { functions: &|| scope.function_names() };
+    let before = scope.so_far();
+    let plan = loop {
+        let statement = SqlStatement::Query(tree.clone());
+        match SqlToRel::new(&provider).sql_statement_to_plan(statement) {
+            Ok(plan) => break plan,
+            Err(e) => {
+                if !lateral_alias::resolve(&mut tree, &e).map_err(at_query)? {
+                    return Err(errors::from_planner(&scope.text, whole, &names, e));
+                }
+                scope.forget_since(before);
+            }
+        }
+    };
     Ok(Planned { plan, written })
 }
 

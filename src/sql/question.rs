@@ -1,19 +1,25 @@
 //! Questions: single statements over still tables, in the same dialect as pipelines.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use datafusion::error::Result as PlanResult;
+use datafusion::execution::SessionState;
 use datafusion::execution::context::{SQLOptions, SessionContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::sqlparser::ast::{Query, Statement as SqlStatement};
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::dialect::Spark;
 use super::errors::{self, Names};
+use super::generators::Generators;
 use super::text::SourceText;
 use super::tokens::{span_of, tokenize};
 use super::types::spark_name;
+use super::{lateral_alias, names};
 use crate::error::{Error, Result};
 
 /// One question of a text.
@@ -46,7 +52,7 @@ impl Question {
     /// read, for the nearest one to a name that cannot.
     pub async fn plan(&self, context: &SessionContext, tables: &[String]) -> Result<LogicalPlan> {
         let state = context.state();
-        let planned = state.statement_to_plan(self.parse()?).await;
+        let planned = self.planned(&state).await?;
         let functions = || state.scalar_functions().keys().cloned().collect::<Vec<_>>();
         let names = Names { functions: &functions };
         let whole = span_of(&self.text, &self.tokens);
@@ -74,6 +80,28 @@ impl Question {
         Ok(plan)
     }
 
+    /// What the planner says to the question, once its generators and the aliases that are used
+    /// further on are put in their places.
+    async fn planned(&self, state: &SessionState) -> Result<PlanResult<LogicalPlan>> {
+        let at = |e: Error| e.at(self.text.place(span_of(&self.text, &self.tokens)));
+        let mut statement = self.parse()?;
+        let mut state = state.clone();
+        if let Some(query) = query_of(&mut statement) {
+            let generators = names::prepare(query, &[]).map_err(at)?.into();
+            state.register_relation_planner(Arc::new(Generators(generators)))?;
+        }
+        loop {
+            let planned = state.statement_to_plan(statement.clone()).await;
+            let again = match (&planned, query_of(&mut statement)) {
+                (Err(e), Some(query)) => lateral_alias::resolve(query, e).map_err(at)?,
+                _ => false,
+            };
+            if !again {
+                return Ok(planned);
+            }
+        }
+    }
+
     fn parse(&self) -> Result<Statement> {
         let failed = |e: ParserError| {
             let parser = Parser::new(&Spark);
@@ -91,6 +119,18 @@ impl Question {
             Err(datafusion::error::DataFusionError::SQL(e, _)) => Err(failed(*e)),
             Err(other) => Err(Error::sql("PARSE_SYNTAX_ERROR", other.strip_backtrace())),
         }
+    }
+}
+
+/// The query that a statement is, or that it explains.
+fn query_of(statement: &mut Statement) -> Option<&mut Query> {
+    match statement {
+        Statement::Statement(inner) => match inner.as_mut() {
+            SqlStatement::Query(query) => Some(query),
+            _ => None,
+        },
+        Statement::Explain(explained) => query_of(&mut explained.statement),
+        _ => None,
     }
 }
 

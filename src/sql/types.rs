@@ -76,8 +76,9 @@ fn decimal(size: &ExactNumberInfo) -> Result<DataType, String> {
     }
 }
 
-// The names of the inner fields are those of Delta's own schemas.
-fn map(key: DataType, value: DataType) -> DataType {
+// The names of the inner fields are those of Delta.s own schemas.
+/// MAP with these keys and values.
+pub(super) fn map(key: DataType, value: DataType) -> DataType {
     let entries =
         Fields::from(vec![Field::new("key", key, false), Field::new("value", value, true)]);
     DataType::Map(Arc::new(Field::new("key_value", DataType::Struct(entries), false)), false)

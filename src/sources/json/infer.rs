@@ -95,6 +95,11 @@ pub fn infer(files: &[PathBuf], options: &JsonOptions) -> Result<Inferred> {
     Ok(Inferred { schema, lines, files: read, complete })
 }
 
+/// The type of the value that a text of JSON holds; `None`: it is no JSON.
+pub fn type_of_text(text: &str) -> Option<DataType> {
+    data_type(&value(&mut Cursor::new(text), 1).ok()?)
+}
+
 /// The beginning of a file, and whether that is all of it.
 fn first_bytes(path: &PathBuf) -> Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();

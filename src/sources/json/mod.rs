@@ -3,7 +3,7 @@
 //! neighbours with it.
 //!
 //! ```text
-//! bytes ─ lines.rs ─► lines ─ cursor.rs ─► values ─ object.rs, column.rs ─► columns ─ decoder.rs ─► batches
+//! bytes ─ lines.rs ─► lines ─ crate::json ─► values ─ object.rs, column.rs ─► columns ─ decoder.rs ─► batches
 //! ```
 //!
 //! What a line means is Spark's rule, for its three modes (option `mode`):
@@ -20,12 +20,12 @@
 //! it is a bad record here.
 
 mod column;
-mod cursor;
 mod decoder;
 mod infer;
 mod lines;
 mod number;
 mod object;
+pub mod texts;
 pub(super) mod times;
 
 use std::borrow::Cow;
@@ -34,10 +34,11 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 pub use decoder::JsonDecoder;
-pub use infer::{Inferred, infer};
+pub use infer::{Inferred, infer, type_of_text};
 
 use super::options::{Options, Rule};
 use crate::error::Result;
+use crate::json as cursor;
 
 /// What happens to a line that is no row: Spark's option `mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

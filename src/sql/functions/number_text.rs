@@ -45,14 +45,24 @@ impl ScalarUDFImpl for NumberText {
         let [numbers] = arrays.as_slice() else { return exec_err!("number_text takes a number") };
         // Rust's `{:e}` has the shortest digits of each type, one of them before the point.
         let texts: StringArray = if let Some(numbers) = numbers.as_primitive_opt::<Float64Type>() {
-            numbers.iter().map(|n| n.map(|n| java(&format!("{n:e}"), n.abs()))).collect()
+            numbers.iter().map(|n| n.map(java_double)).collect()
         } else if let Some(numbers) = numbers.as_primitive_opt::<Float32Type>() {
-            numbers.iter().map(|n| n.map(|n| java(&format!("{n:e}"), n.abs().into()))).collect()
+            numbers.iter().map(|n| n.map(java_float)).collect()
         } else {
             return exec_err!("number_text takes a number, not {}", numbers.data_type());
         };
         Ok(ColumnarValue::Array(Arc::new(texts)))
     }
+}
+
+/// A DOUBLE as Java writes it.
+pub(super) fn java_double(number: f64) -> String {
+    java(&format!("{number:e}"), number.abs())
+}
+
+/// A FLOAT as Java writes it.
+pub(super) fn java_float(number: f32) -> String {
+    java(&format!("{number:e}"), number.abs().into())
 }
 
 /// From `-1.25e3` to `-1250.0`; `size` is the absolute value.

@@ -21,9 +21,6 @@ pub(in crate::sql) fn function_alias(name: &str) -> Option<&'static str> {
         "mean" => "avg",
         "std" | "stddev_samp" => "stddev",
         "variance" | "var_samp" => "var",
-        "size" => "cardinality",
-        "array_contains" => "array_has",
-        "array" => "make_array",
         _ => return None,
     })
 }
@@ -88,7 +85,7 @@ pub(in crate::sql) fn respell_call(expr: &mut Expr) {
     }
 }
 
-fn parsed(text: &str) -> Option<Expr> {
+pub(super) fn parsed(text: &str) -> Option<Expr> {
     Parser::new(&Spark).try_with_sql(text).and_then(|mut parser| parser.parse_expr()).ok()
 }
 
@@ -100,12 +97,13 @@ fn whole_quotient(expr: &Expr) -> Option<Expr> {
     parsed(&format!("CAST((({left}) - ({left}) % ({right})) / ({right}) AS BIGINT)"))
 }
 
-/// The fields of `struct(a, t.b, c AS d, e + 1)` are called `a`, `b`, `d` and `col4`.
+/// The fields of `struct(a, t.b, c AS d, e + 1)`, and of `(a, t.b)`, are called `a`, `b`, `d` and `col4`.
 fn named_struct(expr: &Expr) -> Option<Expr> {
-    let Expr::Struct { values, fields } = expr else { return None };
-    if !fields.is_empty() {
-        return None;
-    }
+    let values = match expr {
+        Expr::Struct { values, fields } if fields.is_empty() => values,
+        Expr::Tuple(values) => values,
+        _ => return None,
+    };
     let fields = values.iter().enumerate().map(|(at, value)| {
         let (value, name) = match value {
             Expr::Named { expr, name } => (expr.as_ref(), name.value.clone()),

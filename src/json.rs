@@ -14,7 +14,7 @@ const DEEPEST: usize = 1000;
 
 /// The text is not JSON from here on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Broken {
+pub(crate) struct Broken {
     /// Offset in the text.
     pub at: usize,
     /// What is wrong, in words.
@@ -23,7 +23,7 @@ pub(super) struct Broken {
 
 /// The text between two quotes, as it is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Quoted<'a> {
+pub(crate) struct Quoted<'a> {
     written: &'a str,
     escaped: bool,
     at: usize,
@@ -111,7 +111,7 @@ fn hex_unit(rest: &mut &str) -> Option<u32> {
 
 /// A value, or the beginning of one.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Token<'a> {
+pub(crate) enum Token<'a> {
     Null,
     Bool(bool),
     /// A number without fraction and exponent.
@@ -127,7 +127,7 @@ pub(super) enum Token<'a> {
 
 /// A place in a text.
 #[derive(Debug, Clone)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,

@@ -1,0 +1,176 @@
+//! `from_json` and `schema_of_json`: the reader of JSON sources, for texts that stand in a column.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::{ScalarValue, exec_err, internal_err};
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+
+use crate::error::{Error, Result};
+use crate::sources::json::{Mode, texts, type_of_text};
+use crate::sql::{parse_columns, spark_name};
+
+/// The functions of this file.
+pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
+    let any = || Signature::variadic_any(Volatility::Immutable);
+    let from_json = ScalarUDF::from(FromJson { signature: any() });
+    let schema_of_json = ScalarUDF::from(SchemaOfJson { signature: any() });
+    vec![Arc::new(from_json), Arc::new(schema_of_json)]
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct FromJson {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for FromJson {
+    fn name(&self) -> &str {
+        "from_json"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> PlanResult<DataType> {
+        internal_err!("the type of from_json is known by its schema alone")
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> PlanResult<FieldRef> {
+        let schema = match args.scalar_arguments {
+            [_, Some(schema)] | [_, Some(schema), _] => schema,
+            [_, None] | [_, None, _] => {
+                return Err(Error::sql(
+                    "INVALID_SCHEMA.NON_STRING_LITERAL",
+                    "the schema of from_json is not a text written in the query",
+                )
+                .hint("write it out: from_json(body, 'id STRING, at TIMESTAMP')")
+                .into());
+            }
+            _ => {
+                return Err(Error::sql(
+                    "WRONG_NUM_ARGS.WITHOUT_SUGGESTION",
+                    "from_json takes a text and a schema",
+                )
+                .hint("write from_json(body, 'id STRING, at TIMESTAMP')")
+                .into());
+            }
+        };
+        let schema = schema.try_as_str().flatten().unwrap_or_default();
+        Ok(Arc::new(Field::new("from_json", schema_type(schema)?, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let Some(texts) = args.args.first() else { return exec_err!("from_json takes a text") };
+        let texts = arrow::compute::cast(&texts.to_array(args.number_rows)?, &DataType::Utf8)?;
+        let mode = match args.args.get(2) {
+            Some(options) => mode(options)?,
+            None => Mode::Permissive,
+        };
+        let values = texts::values(texts.as_string::<i32>(), args.return_field.data_type(), mode)?;
+        Ok(ColumnarValue::Array(values))
+    }
+}
+
+/// The type that a schema's text says: columns, or one type.
+fn schema_type(text: &str) -> Result<DataType> {
+    if let Ok(columns) = parse_columns(text) {
+        return Ok(DataType::Struct(columns.fields().clone()));
+    }
+    let one = parse_columns(&format!("value {text}"))?;
+    match one.fields().first().map(|field| field.data_type()) {
+        Some(nested) if nested.is_nested() && one.fields().len() == 1 => Ok(nested.clone()),
+        _ => Err(Error::sql(
+            "DATATYPE_MISMATCH.INVALID_JSON_SCHEMA",
+            format!("from_json makes a STRUCT, ARRAY or MAP, not {text}"),
+        )
+        .hint("write columns, as in 'id STRING, at TIMESTAMP', or ARRAY<…>, MAP<…> or STRUCT<…>")),
+    }
+}
+
+/// The option `mode`, alone.
+fn mode(options: &ColumnarValue) -> PlanResult<Mode> {
+    let options = options.to_array(1)?;
+    let Some(options) = options.as_map_opt() else {
+        return exec_err!("options are a map of texts");
+    };
+    let entries = options.value(0);
+    let text = |column: usize, at: usize| {
+        let texts = entries.column(column).as_string_opt::<i32>();
+        texts.filter(|texts| texts.is_valid(at)).map_or("", |texts| texts.value(at))
+    };
+    let mut mode = Mode::Permissive;
+    for at in 0..entries.len() {
+        let (key, value) = (text(0, at), text(1, at));
+        mode = match (key.to_lowercase().as_str(), value.to_uppercase().as_str()) {
+            ("mode", "PERMISSIVE") => Mode::Permissive,
+            ("mode", "FAILFAST") => Mode::FailFast,
+            _ => {
+                let what = format!("from_json does not take the option {key} = {value}");
+                return Err(Error::sql("UNSUPPORTED_FEATURE", what)
+                    .hint("it takes mode = PERMISSIVE or FAILFAST")
+                    .into());
+            }
+        };
+    }
+    Ok(mode)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct SchemaOfJson {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for SchemaOfJson {
+    fn name(&self) -> &str {
+        "schema_of_json"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> PlanResult<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let [ColumnarValue::Scalar(text)] = args.args.as_slice() else {
+            return Err(Error::sql(
+                "DATATYPE_MISMATCH.NON_FOLDABLE_INPUT",
+                "schema_of_json looks at a text that is written in the query",
+            )
+            .hint("write an example: schema_of_json('{\"id\":1}')")
+            .into());
+        };
+        let schema = text.try_as_str().flatten().and_then(type_of_text).map(|t| ddl(&t));
+        Ok(ColumnarValue::Scalar(ScalarValue::Utf8(schema)))
+    }
+}
+
+/// A type as it is written in `CREATE TABLE`: `STRUCT<a: BIGINT>`.
+fn ddl(data_type: &DataType) -> String {
+    match data_type {
+        DataType::List(item) => format!("ARRAY<{}>", ddl(item.data_type())),
+        DataType::Struct(fields) => {
+            let mut text = String::new();
+            for field in fields {
+                let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                let name = match field.name().chars().all(plain) && !field.name().is_empty() {
+                    true => field.name().clone(),
+                    false => format!("`{}`", field.name().replace('`', "``")),
+                };
+                let separator = if text.is_empty() { "" } else { ", " };
+                let _ = write!(text, "{separator}{name}: {}", ddl(field.data_type()));
+            }
+            format!("STRUCT<{text}>")
+        }
+        other => spark_name(other).to_uppercase(),
+    }
+}
