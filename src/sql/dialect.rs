@@ -3,8 +3,8 @@
 //! Backquotes quote a name, both other quotes make a string, a backslash escapes in a string. The
 //! parser crate's own Spark dialect is nearly that; this one answers for it where they differ.
 
-use datafusion::sql::sqlparser::ast::Expr;
-use datafusion::sql::sqlparser::dialect::{Dialect, SparkSqlDialect};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
+use datafusion::sql::sqlparser::dialect::{Dialect, Precedence, SparkSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
@@ -61,6 +61,10 @@ impl Dialect for Spark {
     }
 
     fn supports_select_wildcard_except(&self) -> bool {
+        true
+    }
+
+    fn supports_string_literal_concatenation(&self) -> bool {
         true
     }
 
@@ -122,6 +126,15 @@ impl Dialect for Spark {
         expr: &Expr,
         precedence: u8,
     ) -> Option<Result<Expr, ParserError>> {
+        // The parser crate's dialect lets DIV take all that follows.
+        if parser.parse_keyword(Keyword::DIV) {
+            let times = self.prec_value(Precedence::MulDivModOp);
+            return Some(parser.parse_subexpr(times).map(|right| Expr::BinaryOp {
+                left: Box::new(expr.clone()),
+                op: BinaryOperator::MyIntegerDivide,
+                right: Box::new(right),
+            }));
+        }
         SparkSqlDialect.parse_infix(parser, expr, precedence)
     }
 }

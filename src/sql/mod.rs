@@ -20,8 +20,12 @@
 //! `frame` is the other way in: a plan that was built by calls, without text.
 //! `errors` translates what parser and planner say; `text` finds the place in the user's text.
 
+mod aggregates;
+mod arithmetic;
+mod casts;
 mod catalog;
 mod check;
+mod coercion;
 mod deduplicate;
 mod dialect;
 mod errors;
@@ -30,11 +34,13 @@ mod functions;
 mod generators;
 mod interval;
 mod lateral_alias;
+mod literals;
 mod meaning;
 mod names;
 mod optimizer;
 mod options;
 mod plan;
+mod planner;
 mod question;
 mod relations;
 mod statements;

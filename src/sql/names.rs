@@ -136,6 +136,8 @@ impl VisitorMut for Prepare<'_> {
         functions::respell_call(expr);
         functions::fields_of_parameters(expr);
         functions::named_zip(expr);
+        super::casts::respell(expr);
+        super::literals::respell(expr);
         // The planner takes `window(…).start` only with the field as text.
         if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
             for access in access_chain {

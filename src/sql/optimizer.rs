@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result as PlanResult;
-use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, Projection};
 use datafusion::optimizer::optimizer::ApplyOrder;
@@ -18,7 +18,8 @@ use datafusion::optimizer::push_down_filter::{PushDownFilter, replace_cols_by_na
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::functions;
+use super::planner::SparkArithmetic;
+use super::{aggregates, arithmetic, casts, functions};
 use crate::window::WindowSpec;
 
 /// A session with the functions, types, rules and settings of planning. The engine plans and runs
@@ -40,6 +41,7 @@ pub fn session() -> SessionContext {
         ("datafusion.sql_parser.enable_ident_normalization", "false"),
         ("datafusion.sql_parser.map_string_types_to_utf8view", "false"),
         ("datafusion.sql_parser.collect_spans", "true"),
+        ("datafusion.sql_parser.parse_float_as_decimal", "true"),
         // A sort in a subquery is refused on a stream, not dropped in silence.
         ("datafusion.sql_parser.enable_subquery_sort_elimination", "false"),
         ("datafusion.sql_parser.default_null_ordering", "nulls_min"),
@@ -53,19 +55,20 @@ pub fn session() -> SessionContext {
     let mut builder = SessionStateBuilder::new_with_default_features();
     builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::Access));
     let mut state = builder.with_config(config).with_optimizer_rules(rules()).build();
-    for function in functions::scalar_functions() {
+    let scalar = functions::scalar_functions().into_iter().chain(functions::collection_functions());
+    for function in scalar.chain(casts::written_casts()).chain(arithmetic::named()) {
         // Registering replaces; there is nothing to fail.
-        let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
-    }
-    for function in functions::collection_functions() {
-        let _ = datafusion::execution::FunctionRegistry::register_udf(&mut state, function);
+        let _ = state.register_udf(function);
     }
     for function in functions::higher_order_functions() {
-        use datafusion::execution::FunctionRegistry;
         // A scalar function of the same name would be found first.
         let _ = state.deregister_udf(function.name());
         let _ = state.register_higher_order_function(function);
     }
+    for function in aggregates::functions() {
+        let _ = state.register_udaf(function);
+    }
+    let _ = state.register_expr_planner(Arc::new(SparkArithmetic));
     SessionContext::new_with_state(state)
 }
 

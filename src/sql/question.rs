@@ -19,7 +19,7 @@ use super::generators::Generators;
 use super::text::SourceText;
 use super::tokens::{span_of, tokenize};
 use super::types::spark_name;
-use super::{lateral_alias, names};
+use super::{lateral_alias, meaning, names};
 use crate::error::{Error, Result};
 
 /// One question of a text.
@@ -52,7 +52,7 @@ impl Question {
     /// read, for the nearest one to a name that cannot.
     pub async fn plan(&self, context: &SessionContext, tables: &[String]) -> Result<LogicalPlan> {
         let state = context.state();
-        let planned = self.planned(&state).await?;
+        let planned = self.planned(&state).await?.and_then(meaning::of_spark);
         let functions = || state.scalar_functions().keys().cloned().collect::<Vec<_>>();
         let names = Names { functions: &functions };
         let whole = span_of(&self.text, &self.tokens);

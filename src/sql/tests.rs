@@ -237,7 +237,7 @@ fn errors_name_the_place_and_the_way_out() {
         ),
         ("SELECT window(ts, '5 moons') FROM STREAM events", "CANNOT_PARSE_INTERVAL"),
         ("SELECT window(ts, kind) FROM STREAM events", "WINDOW_DURATION"),
-        ("SELECT sum(kind) FROM STREAM events", "DATATYPE_MISMATCH"),
+        ("SELECT sum(ts) FROM STREAM events", "DATATYPE_MISMATCH"),
         ("SELECT s.y FROM STREAM events", "FIELD_NOT_FOUND"),
         ("SELECT date_format(ts, 'QQ') FROM STREAM events", "INVALID_DATETIME_PATTERN"),
     ];

@@ -11,9 +11,9 @@ use datafusion::error::Result as PlanResult;
 use super::definition::{Call, Definition, wrong_count};
 use super::json_text::quote;
 use super::lists::Picks;
-use super::number_text::java_double;
 use super::widen::{list, structure};
 use crate::json::{Broken, Cursor, Token};
+use crate::sql::casts::double_text;
 
 /// The functions of this file.
 pub(super) fn functions() -> Vec<Definition> {
@@ -203,7 +203,7 @@ fn copy(cursor: &mut Cursor, token: Token, out: &mut String) -> Result<(), Broke
         Token::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         Token::Whole(digits) => out.push_str(digits),
         Token::Fraction(text) => match text.parse() {
-            Ok(number) => out.push_str(&java_double(number)),
+            Ok(number) => out.push_str(&double_text(number)),
             Err(_) => out.push_str(text),
         },
         Token::Text(text) => quote(&text.text()?, out),

@@ -10,9 +10,9 @@ use chrono::DateTime;
 use datafusion::error::Result as PlanResult;
 
 use super::definition::{Call, Definition, wrong_count};
-use super::number_text::{java_double, java_float};
 use super::widen::plain;
 use crate::error::Error;
+use crate::sql::casts::{double_text, float_text};
 use crate::sql::types::{spark_name, timestamp};
 
 /// The functions of this file.
@@ -118,11 +118,11 @@ fn scalar(values: &ArrayRef, row: usize, out: &mut String) -> PlanResult<()> {
         DataType::Utf8 => quote(values.as_string::<i32>().value(row), out),
         DataType::Float64 => {
             let value = values.as_primitive::<Float64Type>().value(row);
-            number(out, value.is_finite(), java_double(value));
+            number(out, value.is_finite(), double_text(value));
         }
         DataType::Float32 => {
             let value = values.as_primitive::<Float32Type>().value(row);
-            number(out, value.is_finite(), java_float(value));
+            number(out, value.is_finite(), float_text(value));
         }
         DataType::Timestamp(_, zone) => {
             let micros = arrow::compute::cast(&values.slice(row, 1), &timestamp())?;

@@ -8,7 +8,6 @@ mod array;
 mod array_value;
 mod batch_time;
 mod definition;
-mod divide;
 mod higher_order;
 mod json;
 mod json_text;
@@ -16,22 +15,20 @@ mod lambda;
 mod lists;
 mod map_lambda;
 mod maps;
-mod number_text;
 mod order;
 mod respell;
 mod sequence;
 mod time_text;
+mod type_name;
 mod widen;
 mod window;
 
 pub(super) use access::Access;
 pub use batch_time::BatchTime;
 pub(super) use batch_time::batch_time_functions;
-pub(super) use divide::divide;
 pub(super) use lambda::{fields_of_parameters, named_zip};
-pub(super) use number_text::number_text;
 pub(super) use respell::{function_alias, respell_call};
-pub(super) use time_text::{date_format, timestamp_text, to_timestamp};
+pub(super) use time_text::{date_format, to_timestamp};
 pub(super) use window::{window_list, window_time, window_udf};
 
 use std::sync::Arc;
@@ -45,7 +42,14 @@ pub const WINDOW_TIME: &str = "window_time";
 
 /// The scalar functions that every session knows.
 pub(super) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    vec![window_udf(), window_time(), window_list(), date_format(), to_timestamp()]
+    vec![
+        type_name::type_of(),
+        window_udf(),
+        window_time(),
+        window_list(),
+        date_format(),
+        to_timestamp(),
+    ]
 }
 
 /// The scalar functions over arrays, maps and structs.

@@ -1,7 +1,7 @@
 //! Functions that DataFusion has under another name or in another form.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment, ObjectNamePart,
     UnaryOperator, Value,
 };
 use datafusion::sql::sqlparser::parser::Parser;
@@ -18,22 +18,18 @@ pub(in crate::sql) fn function_alias(name: &str) -> Option<&'static str> {
         "ifnull" => "nvl",
         "sign" => "signum",
         "ceiling" => "ceil",
-        "mean" => "avg",
-        "std" | "stddev_samp" => "stddev",
-        "variance" | "var_samp" => "var",
         _ => return None,
     })
 }
 
 /// Rewrites a call whose form differs. `{0}` is the first argument.
 pub(in crate::sql) fn respell_call(expr: &mut Expr) {
-    if let Some(respelt) =
-        negative_substring(expr).or_else(|| whole_quotient(expr)).or_else(|| named_struct(expr))
-    {
+    if let Some(respelt) = negative_substring(expr).or_else(|| named_struct(expr)) {
         *expr = respelt;
         return;
     }
     let Expr::Function(call) = expr else { return };
+    ignore_nulls(call);
     let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return };
     let FunctionArguments::List(list) = &call.args else { return };
     if call.over.is_some() || call.filter.is_some() {
@@ -49,26 +45,18 @@ pub(in crate::sql) fn respell_call(expr: &mut Expr) {
         .collect();
     let template = match (name.value.to_lowercase().as_str(), args.len()) {
         ("count_if", 1) => "count(CASE WHEN {0} THEN 1 END)",
-        ("every", 1) => "bool_and({0})",
-        ("some" | "any", 1) => "bool_or({0})",
-        ("approx_count_distinct", 1) => "CAST(approx_distinct({0}) AS BIGINT)",
-        ("collect_list", 1) => {
-            "coalesce(array_agg({0}) FILTER (WHERE {0} IS NOT NULL), make_array())"
-        }
-        ("collect_set", 1) => {
-            "coalesce(array_distinct(array_agg({0}) FILTER (WHERE {0} IS NOT NULL)), make_array())"
-        }
-        ("first" | "any_value", 1) => "first_value({0})",
-        ("last", 1) => "last_value({0})",
         ("if" | "iff", 3) => "CASE WHEN {0} THEN {1} ELSE {2} END",
+        // The result has the type of the first argument, whatever the second is.
+        ("nullif", 2) => "CASE WHEN {0} = {1} THEN NULL ELSE {0} END",
         ("nvl2", 3) => "CASE WHEN {0} IS NOT NULL THEN {1} ELSE {2} END",
         ("year" | "month" | "day" | "hour" | "minute" | "quarter", 1) => {
             "CAST(date_part('{name}', {0}) AS INT)"
         }
-        ("to_timestamp" | "timestamp", 1) => "CAST({0} AS TIMESTAMP)",
-        ("to_date" | "date", 1) => "CAST({0} AS DATE)",
+        ("try_to_timestamp", 1) => "TRY_CAST({0} AS TIMESTAMP)",
+        ("try_to_date", 1) => "TRY_CAST({0} AS DATE)",
+        ("to_timestamp", 1) => "CAST({0} AS TIMESTAMP)",
+        ("to_date", 1) => "CAST({0} AS DATE)",
         ("unix_timestamp", 1) => "CAST({0} AS BIGINT)",
-        ("try_divide", 2) => "(({0}) / nullif({1}, 0))",
         ("date_trunc", 2) => match date_trunc(args[0]) {
             Some(template) => template,
             None => return,
@@ -85,16 +73,25 @@ pub(in crate::sql) fn respell_call(expr: &mut Expr) {
     }
 }
 
-pub(super) fn parsed(text: &str) -> Option<Expr> {
-    Parser::new(&Spark).try_with_sql(text).and_then(|mut parser| parser.parse_expr()).ok()
+/// `first(v, true)` is `first(v) IGNORE NULLS`.
+fn ignore_nulls(call: &mut Function) {
+    let name = call.name.to_string().to_lowercase();
+    let takes_one =
+        ["first", "first_value", "last", "last_value", "any_value"].contains(&name.as_str());
+    let FunctionArguments::List(list) = &mut call.args else { return };
+    if !takes_one || list.args.len() != 2 {
+        return;
+    }
+    if let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) = list.args.last()
+        && let Value::Boolean(ignore) = value.value
+    {
+        list.args.pop();
+        call.null_treatment = ignore.then_some(NullTreatment::IgnoreNulls);
+    }
 }
 
-/// `a DIV b`: the quotient without its fraction.
-fn whole_quotient(expr: &Expr) -> Option<Expr> {
-    let Expr::BinaryOp { left, op: BinaryOperator::MyIntegerDivide, right } = expr else {
-        return None;
-    };
-    parsed(&format!("CAST((({left}) - ({left}) % ({right})) / ({right}) AS BIGINT)"))
+pub(super) fn parsed(text: &str) -> Option<Expr> {
+    Parser::new(&Spark).try_with_sql(text).and_then(|mut parser| parser.parse_expr()).ok()
 }
 
 /// The fields of `struct(a, t.b, c AS d, e + 1)`, and of `(a, t.b)`, are called `a`, `b`, `d` and `col4`.

@@ -30,16 +30,10 @@ pub(in crate::sql) fn to_timestamp() -> Arc<ScalarUDF> {
     function(Kind::Parse, "to_timestamp")
 }
 
-/// A timestamp as `CAST(ts AS STRING)` writes it: `2026-01-31 12:00:00.25`.
-pub(in crate::sql) fn timestamp_text() -> Arc<ScalarUDF> {
-    function(Kind::Cast, "timestamp_text")
-}
-
 fn function(kind: Kind, name: &'static str) -> Arc<ScalarUDF> {
     let types = match kind {
         Kind::Format => vec![types::timestamp(), DataType::Utf8],
         Kind::Parse => vec![DataType::Utf8, DataType::Utf8],
-        Kind::Cast => vec![types::timestamp()],
     };
     let signature = Signature::exact(types, Volatility::Immutable);
     Arc::new(ScalarUDF::from(TimeText { kind, name, signature }))
@@ -49,7 +43,6 @@ fn function(kind: Kind, name: &'static str) -> Arc<ScalarUDF> {
 enum Kind {
     Format,
     Parse,
-    Cast,
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -85,9 +78,6 @@ impl ScalarUDFImpl for TimeText {
             return exec_err!("{} needs a value", self.name);
         };
         let value = value.to_array(args.number_rows)?;
-        if self.kind == Kind::Cast {
-            return Ok(ColumnarValue::Array(cast_text(&value)?));
-        }
         let pattern = match args.args.get(1) {
             Some(ColumnarValue::Scalar(ScalarValue::Utf8(Some(pattern)))) => pattern,
             Some(ColumnarValue::Scalar(ScalarValue::Utf8(None))) => {
@@ -116,15 +106,6 @@ fn formatted(value: &ArrayRef, format: &str) -> PlanResult<ArrayRef> {
     let text = times(value)?.iter().map(|time| {
         let time: DateTime<Utc> = DateTime::from_timestamp_micros(time?)?;
         Some(time.format(format).to_string())
-    });
-    Ok(Arc::new(text.collect::<StringArray>()))
-}
-
-fn cast_text(value: &ArrayRef) -> PlanResult<ArrayRef> {
-    let text = times(value)?.iter().map(|time| {
-        let time = DateTime::from_timestamp_micros(time?)?;
-        let text = time.format("%Y-%m-%d %H:%M:%S%.6f").to_string();
-        Some(text.trim_end_matches('0').trim_end_matches('.').to_owned())
     });
     Ok(Arc::new(text.collect::<StringArray>()))
 }

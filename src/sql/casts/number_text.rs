@@ -1,67 +1,14 @@
 //! A DOUBLE or FLOAT as text: the shortest digits that read back as the same number, as Java (and so
 //! Spark) writes them: `1.0`, `0.001`, and from 10 million on or below a thousandth `1.0E7`, `1.0E-4`.
 
-use std::sync::Arc;
-
-use arrow::array::{Array, AsArray, StringArray};
-use arrow::datatypes::{DataType, Float32Type, Float64Type};
-use datafusion::common::exec_err;
-use datafusion::error::Result as PlanResult;
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature,
-    Volatility,
-};
-
-/// `number_text(DOUBLE)` and `number_text(FLOAT)`.
-pub(in crate::sql) fn number_text() -> Arc<ScalarUDF> {
-    let one = |number| TypeSignature::Exact(vec![number]);
-    let signature = Signature::one_of(
-        vec![one(DataType::Float32), one(DataType::Float64)],
-        Volatility::Immutable,
-    );
-    Arc::new(ScalarUDF::from(NumberText { signature }))
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct NumberText {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for NumberText {
-    fn name(&self) -> &str {
-        "number_text"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> PlanResult<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let [numbers] = arrays.as_slice() else { return exec_err!("number_text takes a number") };
-        // Rust's `{:e}` has the shortest digits of each type, one of them before the point.
-        let texts: StringArray = if let Some(numbers) = numbers.as_primitive_opt::<Float64Type>() {
-            numbers.iter().map(|n| n.map(java_double)).collect()
-        } else if let Some(numbers) = numbers.as_primitive_opt::<Float32Type>() {
-            numbers.iter().map(|n| n.map(java_float)).collect()
-        } else {
-            return exec_err!("number_text takes a number, not {}", numbers.data_type());
-        };
-        Ok(ColumnarValue::Array(Arc::new(texts)))
-    }
-}
-
-/// A DOUBLE as Java writes it.
-pub(super) fn java_double(number: f64) -> String {
+/// A DOUBLE as text.
+pub(in crate::sql) fn double_text(number: f64) -> String {
+    // Rust's `{:e}` has the shortest digits of each type, one of them before the point.
     java(&format!("{number:e}"), number.abs())
 }
 
-/// A FLOAT as Java writes it.
-pub(super) fn java_float(number: f32) -> String {
+/// A FLOAT as text.
+pub(in crate::sql) fn float_text(number: f32) -> String {
     java(&format!("{number:e}"), number.abs().into())
 }
 
