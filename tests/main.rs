@@ -3,6 +3,7 @@
 //! - [`golden`]: scripts that read like claims, step by step (`tests/golden/<area>/*.test`)
 //! - [`properties`]: claims that hold for any input
 //! - [`conformance`]: what real Spark did, batch by batch (`tests/conformance/cases/*.json`)
+//! - [`functions`]: what real Spark answered, function by function (`tests/functions/*.tsv`)
 //! - [`cli`]: the real binary in an empty folder
 //! - [`api`]: the API from Rust
 //! - [`examples`]: every example runs, and does what its README says
@@ -14,6 +15,7 @@ mod api;
 mod cli;
 mod conformance;
 mod examples;
+mod functions;
 mod golden;
 mod ladder;
 mod properties;

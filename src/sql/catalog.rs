@@ -245,7 +245,8 @@ impl Scope {
         let scalar = self.state.scalar_functions().keys().cloned();
         let aggregate = self.state.aggregate_functions().keys().cloned();
         let window = self.state.window_functions().keys().cloned();
-        own.chain(scalar).chain(aggregate).chain(window).collect()
+        let all = own.chain(scalar).chain(aggregate).chain(window);
+        all.filter(|name| functions::is_spark(name)).collect()
     }
 }
 

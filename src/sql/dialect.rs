@@ -96,6 +96,11 @@ impl Dialect for Spark {
         true
     }
 
+    // `EXTRACT(DOW_ISO FROM ts)`.
+    fn allow_extract_custom(&self) -> bool {
+        true
+    }
+
     fn supports_select_item_multi_column_alias(&self) -> bool {
         true
     }
@@ -115,6 +120,26 @@ impl Dialect for Spark {
                 ) =>
             {
                 Some(parser.expected("an expression", next))
+            }
+            // They have a syntax of their own, and are called like every function as well.
+            Token::Word(word)
+                if matches!(
+                    word.keyword,
+                    K::CEIL
+                        | K::FLOOR
+                        | K::OVERLAY
+                        | K::POSITION
+                        | K::SUBSTR
+                        | K::SUBSTRING
+                        | K::TRIM
+                ) && parser.peek_nth_token(1).token == Token::LParen =>
+            {
+                let name = word.clone().into_ident(next.span);
+                let call = parser.maybe_parse(|parser| {
+                    parser.next_token();
+                    parser.parse_function(vec![name.clone()].into())
+                });
+                call.transpose()
             }
             _ => None,
         }

@@ -160,12 +160,7 @@ pub(super) fn from_calls(error: DataFusionError) -> Error {
 fn by_message(message: &str, names: &Names<'_>) -> Error {
     if let Some(rest) = message.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or(rest);
-        let error = Error::sql("UNRESOLVED_ROUTINE", format!("there is no function '{name}'"));
-        let known = (names.functions)();
-        return match nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("did you mean '{near}'?")),
-            None => error.hint("the functions are Spark's and DataFusion's, by their names"),
-        };
+        return unresolved_routine(name, &(names.functions)());
     }
     if message.contains("must appear in the GROUP BY clause")
         || message.contains("must be part of GROUP BY clause")
@@ -299,6 +294,19 @@ pub(super) fn unresolved_column(name: &str, known: &[&str]) -> Error {
         None => format!("there is {}", distinct.join(", ")),
     };
     error("UNRESOLVED_COLUMN.WITH_SUGGESTION", hint)
+}
+
+/// A function that does not exist, with the nearest that does.
+pub(super) fn unresolved_routine(name: &str, known: &[String]) -> Error {
+    let what = match super::functions::is_spark(name) {
+        true => format!("the function '{name}' of Spark is not there yet"),
+        false => format!("there is no function '{name}'"),
+    };
+    let error = Error::sql("UNRESOLVED_ROUTINE", what);
+    match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("did you mean '{near}'?")),
+        None => error.hint("the functions are Spark's, by their names"),
+    }
 }
 
 /// A table that does not exist, with the nearest that does.

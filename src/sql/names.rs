@@ -11,8 +11,8 @@ use std::ops::ControlFlow;
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-    Ident, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value, VisitMut,
-    VisitorMut,
+    Ident, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr, TableFactor, Value,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -67,24 +67,49 @@ impl Spelling {
 }
 
 /// Prepares a parsed query: `window` stands for the grouping's window, Spark's function names
-/// become the planner's, and columns without a name get one.
-/// Gives the generators, for which relations stand in the query now.
-pub(super) fn prepare(query: &mut Query, clauses: &[Clause]) -> Result<Vec<Generator>> {
-    let mut prepare = Prepare { clauses, generators: vec![] };
+/// become the planner's, and columns without a name get one. A call of a function that Spark does
+/// not have is refused here, where its name still stands as the user wrote it; `known` are the
+/// functions that there are. Gives the generators, for which relations stand in the query now.
+pub(super) fn prepare(
+    query: &mut Query,
+    clauses: &[Clause],
+    text: &SourceText,
+    known: &[String],
+) -> Result<Vec<Generator>> {
+    let mut prepare = Prepare { clauses, generators: vec![], text: Some(text), known };
     match query.visit(&mut prepare) {
-        ControlFlow::Break(refused) => Err(refused),
+        ControlFlow::Break(wrong) => Err(wrong),
         ControlFlow::Continue(()) => Ok(prepare.generators),
     }
 }
 
 /// [`prepare`] for an expression that stands alone.
 pub(super) fn prepare_expression(expr: &mut Expr) {
-    let _ = expr.visit(&mut Prepare { clauses: &[], generators: vec![] });
+    let _ = expr.visit(&mut Prepare { clauses: &[], generators: vec![], text: None, known: &[] });
 }
 
 struct Prepare<'a> {
     clauses: &'a [Clause],
     generators: Vec<Generator>,
+    /// Where the query stands; an expression that stands alone has no place.
+    text: Option<&'a SourceText>,
+    known: &'a [String],
+}
+
+impl Prepare<'_> {
+    fn wrong_call(&self, expr: &Expr) -> Option<Error> {
+        let (text, Expr::Function(call)) = (self.text?, expr) else { return None };
+        let [ObjectNamePart::Identifier(name)] = call.name.0.as_slice() else { return None };
+        let given = match &call.args {
+            FunctionArguments::List(list) => list.args.len(),
+            _ => 0,
+        };
+        let wrong = functions::wrong_call(&name.value, given, self.known)?;
+        Some(match text.span(name.span) {
+            Some(span) => wrong.at(text.place(span)),
+            None => wrong,
+        })
+    }
 }
 
 impl VisitorMut for Prepare<'_> {
@@ -133,6 +158,9 @@ impl VisitorMut for Prepare<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Some(wrong) = self.wrong_call(expr) {
+            return ControlFlow::Break(wrong);
+        }
         functions::respell_call(expr);
         functions::fields_of_parameters(expr);
         functions::named_zip(expr);

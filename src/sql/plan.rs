@@ -140,7 +140,8 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
     };
     let whole = span_of(&scope.text, query);
     let at_query = |e: Error| e.at(scope.text.place(whole));
-    let generators = names::prepare(&mut tree, &clauses).map_err(at_query)?;
+    let generators = names::prepare(&mut tree, &clauses, &scope.text, &scope.function_names())
+        .map_err(at_query)?;
     let relations = Relations { scope: scope.clone(), clauses: clauses.into() };
     let generators = Generators(generators.into());
     let relations: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(generators), Arc::new(relations)];

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::dialect::Spark;
 use super::errors::{self, Names};
+use super::functions::is_spark;
 use super::generators::Generators;
 use super::text::SourceText;
 use super::tokens::{span_of, tokenize};
@@ -53,8 +54,7 @@ impl Question {
     pub async fn plan(&self, context: &SessionContext, tables: &[String]) -> Result<LogicalPlan> {
         let state = context.state();
         let planned = self.planned(&state).await?.and_then(meaning::of_spark);
-        let functions = || state.scalar_functions().keys().cloned().collect::<Vec<_>>();
-        let names = Names { functions: &functions };
+        let names = Names { functions: &|| known_functions(&state) };
         let whole = span_of(&self.text, &self.tokens);
         let plan = planned.map_err(|e| {
             let error = errors::from_planner(&self.text, whole, &names, e);
@@ -87,7 +87,9 @@ impl Question {
         let mut statement = self.parse()?;
         let mut state = state.clone();
         if let Some(query) = query_of(&mut statement) {
-            let generators = names::prepare(query, &[]).map_err(at)?.into();
+            let generators = names::prepare(query, &[], &self.text, &known_functions(&state))
+                .map_err(at)?
+                .into();
             state.register_relation_planner(Arc::new(Generators(generators)))?;
         }
         loop {
@@ -155,4 +157,11 @@ pub fn ddl(schema: &Schema) -> String {
         }
     });
     columns.collect::<Vec<_>>().join(", ")
+}
+
+/// The functions that there are, by Spark's names.
+fn known_functions(state: &SessionState) -> Vec<String> {
+    let scalar = state.scalar_functions().keys().chain(state.higher_order_functions().keys());
+    let known = scalar.chain(state.aggregate_functions().keys());
+    known.filter(|name| is_spark(name)).cloned().collect()
 }

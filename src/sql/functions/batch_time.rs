@@ -1,4 +1,5 @@
-//! `current_timestamp()`, `now()` and `current_date()`: the time of the batch, not of the row.
+//! `current_timestamp()`, `now()`, `localtimestamp()`, `current_date()`: the time of the batch, not of
+//! the row.
 //!
 //! A plan is made once a query and run once a batch, so these must not be folded into it. They
 //! read a cell that the engine sets before each batch, from the time that `offsets/N` holds: a
@@ -15,6 +16,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::time_cast::DAY;
+use super::zone::Zone;
 use crate::sql::types;
 use crate::time::Millis;
 
@@ -38,22 +41,24 @@ impl BatchTime {
 pub(in crate::sql) fn batch_time_functions(
     time: &BatchTime,
 ) -> Vec<(&'static str, Arc<ScalarUDF>)> {
-    let function = |name, date| {
+    let function = |name, gives| {
         let signature = Signature::nullary(Volatility::Volatile);
-        let call = Now { name, date, signature, time: time.clone() };
+        let call = Now { name, gives, signature, time: time.clone() };
         (name, Arc::new(ScalarUDF::from(call)))
     };
     vec![
-        function("current_timestamp", false),
-        function("now", false),
-        function("current_date", true),
+        function("current_timestamp", types::timestamp()),
+        function("now", types::timestamp()),
+        function("localtimestamp", types::timestamp_ntz()),
+        function("current_date", DataType::Date32),
+        function("curdate", DataType::Date32),
     ]
 }
 
 #[derive(Debug)]
 struct Now {
     name: &'static str,
-    date: bool,
+    gives: DataType,
     signature: Signature,
     time: BatchTime,
 }
@@ -82,15 +87,18 @@ impl ScalarUDFImpl for Now {
     }
 
     fn return_type(&self, _: &[DataType]) -> PlanResult<DataType> {
-        Ok(if self.date { DataType::Date32 } else { types::timestamp() })
+        Ok(self.gives.clone())
     }
 
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
-        let millis = self.time.get();
-        let value = if self.date {
-            ScalarValue::Date32(i32::try_from(millis.div_euclid(86_400_000)).ok())
-        } else {
-            ScalarValue::TimestampMicrosecond(millis.checked_mul(1000), Some("UTC".into()))
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let zone =
+            Zone::named(args.config_options.execution.time_zone.as_deref().unwrap_or("UTC"))?;
+        let instant = self.time.get().saturating_mul(1000);
+        let clock = zone.clock(instant);
+        let value = match &self.gives {
+            DataType::Date32 => ScalarValue::Date32(i32::try_from(clock.div_euclid(DAY)).ok()),
+            DataType::Timestamp(_, None) => ScalarValue::TimestampMicrosecond(Some(clock), None),
+            _ => ScalarValue::TimestampMicrosecond(Some(instant), Some("UTC".into())),
         };
         Ok(ColumnarValue::Scalar(value))
     }

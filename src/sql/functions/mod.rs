@@ -1,13 +1,20 @@
 //! The functions that Spark has and DataFusion lacks or spells otherwise.
 //!
 //! A function that is only called differently is rewritten in the parsed query
-//! ([`respell_call`]); one that is missing is a scalar function of ours.
+//! ([`respell_call`]); one that is missing is a scalar function of ours. Most of those are lines of
+//! tables, by subject (`text`, `dates`, `numbers` …), and `scalar` says what such a line is.
+//! `registry` knows all names.
 
 mod access;
 mod array;
 mod array_value;
 mod batch_time;
+mod columns;
+mod dates;
 mod definition;
+mod encoding;
+mod format;
+mod hash;
 mod higher_order;
 mod json;
 mod json_text;
@@ -15,20 +22,30 @@ mod lambda;
 mod lists;
 mod map_lambda;
 mod maps;
+mod misc;
+mod numbers;
 mod order;
+mod pattern;
+mod regex;
+mod registry;
 mod respell;
+mod rounding;
+mod scalar;
 mod sequence;
-mod time_text;
+mod text;
+mod time_cast;
+mod times;
 mod type_name;
 mod widen;
 mod window;
+mod zone;
 
 pub(super) use access::Access;
 pub use batch_time::BatchTime;
 pub(super) use batch_time::batch_time_functions;
 pub(super) use lambda::{fields_of_parameters, named_zip};
+pub(super) use registry::{is_spark, wrong_call};
 pub(super) use respell::{function_alias, respell_call};
-pub(super) use time_text::{date_format, to_timestamp};
 pub(super) use window::{window_list, window_time, window_udf};
 
 use std::sync::Arc;
@@ -42,14 +59,8 @@ pub const WINDOW_TIME: &str = "window_time";
 
 /// The scalar functions that every session knows.
 pub(super) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    vec![
-        type_name::type_of(),
-        window_udf(),
-        window_time(),
-        window_list(),
-        date_format(),
-        to_timestamp(),
-    ]
+    let own = [type_name::type_of(), window_udf(), window_time(), window_list()];
+    own.into_iter().chain(registry::table_functions()).collect()
 }
 
 /// The scalar functions over arrays, maps and structs.

@@ -1,8 +1,8 @@
 //! Functions that DataFusion has under another name or in another form.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment, ObjectNamePart,
-    UnaryOperator, Value,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
+    ObjectNamePart, TrimWhereField, Value,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 
@@ -11,20 +11,14 @@ use crate::sql::dialect::Spark;
 /// DataFusion's name of a function that takes the same arguments.
 pub(in crate::sql) fn function_alias(name: &str) -> Option<&'static str> {
     Some(match name {
-        "ucase" => "upper",
-        "lcase" => "lower",
-        "len" => "length",
-        "char" => "chr",
-        "ifnull" => "nvl",
-        "sign" => "signum",
-        "ceiling" => "ceil",
+        "ifnull" | "nvl" => "coalesce",
         _ => return None,
     })
 }
 
 /// Rewrites a call whose form differs. `{0}` is the first argument.
 pub(in crate::sql) fn respell_call(expr: &mut Expr) {
-    if let Some(respelt) = negative_substring(expr).or_else(|| named_struct(expr)) {
+    if let Some(respelt) = special_form(expr).or_else(|| named_struct(expr)) {
         *expr = respelt;
         return;
     }
@@ -49,19 +43,33 @@ pub(in crate::sql) fn respell_call(expr: &mut Expr) {
         // The result has the type of the first argument, whatever the second is.
         ("nullif", 2) => "CASE WHEN {0} = {1} THEN NULL ELSE {0} END",
         ("nvl2", 3) => "CASE WHEN {0} IS NOT NULL THEN {1} ELSE {2} END",
-        ("year" | "month" | "day" | "hour" | "minute" | "quarter", 1) => {
-            "CAST(date_part('{name}', {0}) AS INT)"
-        }
-        ("try_to_timestamp", 1) => "TRY_CAST({0} AS TIMESTAMP)",
-        ("try_to_date", 1) => "TRY_CAST({0} AS DATE)",
-        ("to_timestamp", 1) => "CAST({0} AS TIMESTAMP)",
-        ("to_date", 1) => "CAST({0} AS DATE)",
-        ("unix_timestamp", 1) => "CAST({0} AS BIGINT)",
-        ("date_trunc", 2) => match date_trunc(args[0]) {
-            Some(template) => template,
-            None => return,
+        ("isnull", 1) => "(({0}) IS NULL)",
+        ("isnotnull", 1) => "(({0}) IS NOT NULL)",
+        ("equal_null", 2) => "(({0}) IS NOT DISTINCT FROM ({1}))",
+        ("nullifzero", 1) => "CASE WHEN {0} = 0 THEN NULL ELSE {0} END",
+        ("zeroifnull", 1) => "coalesce({0}, 0)",
+        ("like", 2) => "(({0}) LIKE ({1}))",
+        ("ilike", 2) => "(({0}) ILIKE ({1}))",
+        ("negative", 1) => "(-({0}))",
+        ("positive", 1) => "(+({0}))",
+        ("unix_timestamp", 0) => "unix_timestamp(current_timestamp())",
+        (
+            "date_add" | "dateadd" | "timestampadd" | "date_diff" | "datediff" | "timestampdiff",
+            3,
+        ) => match args[0] {
+            Expr::Identifier(_) => "{name}('{0}', {1}, {2})",
+            _ => return,
         },
-        ("pmod", 2) => "((({0}) % ({1})) + ({1})) % ({1})",
+        ("decode", 3..) => {
+            *expr = match decoded(&args) {
+                Some(cases) => cases,
+                None => return,
+            };
+            return;
+        }
+        ("pmod", 2) => {
+            "(CASE WHEN ({0}) % ({1}) < 0 THEN (({0}) % ({1}) + ({1})) % ({1}) ELSE ({0}) % ({1}) END)"
+        }
         _ => return,
     };
     let mut text = template.replace("{name}", &name.value.to_lowercase());
@@ -90,8 +98,12 @@ fn ignore_nulls(call: &mut Function) {
     }
 }
 
+/// A tree written as text has lost the escapes inside its literals: they are put back.
 pub(super) fn parsed(text: &str) -> Option<Expr> {
-    Parser::new(&Spark).try_with_sql(text).and_then(|mut parser| parser.parse_expr()).ok()
+    Parser::new(&Spark)
+        .try_with_sql(&text.replace('\\', "\\\\"))
+        .and_then(|mut parser| parser.parse_expr())
+        .ok()
 }
 
 /// The fields of `struct(a, t.b, c AS d, e + 1)`, and of `(a, t.b)`, are called `a`, `b`, `d` and `col4`.
@@ -114,27 +126,51 @@ fn named_struct(expr: &Expr) -> Option<Expr> {
     parsed(&format!("named_struct({})", fields.join(", ")))
 }
 
-/// Spark's short names of units, and NULL for what is no unit.
-fn date_trunc(unit: &Expr) -> Option<&'static str> {
-    let Expr::Value(value) = unit else { return None };
-    let Value::SingleQuotedString(unit) = &value.value else { return None };
-    match unit.to_lowercase().as_str() {
-        "yyyy" | "yy" => Some("date_trunc('year', {1})"),
-        "mon" | "mm" => Some("date_trunc('month', {1})"),
-        "dd" => Some("date_trunc('day', {1})"),
-        "year" | "quarter" | "month" | "week" | "day" | "hour" | "minute" | "second"
-        | "millisecond" | "microsecond" => None,
-        _ => Some("nullif({1}, {1})"),
-    }
+/// `decode(e, a, x, b, y, z)`: x where e is a, y where it is b, or else z. NULL is NULL here.
+fn decoded(args: &[&Expr]) -> Option<Expr> {
+    let (value, rest) = args.split_first()?;
+    let pairs = rest.chunks_exact(2);
+    let other = pairs.remainder().first().map(|e| format!(" ELSE {e}")).unwrap_or_default();
+    let cases = pairs
+        .map(|pair| format!(" WHEN ({value}) IS NOT DISTINCT FROM ({}) THEN {}", pair[0], pair[1]));
+    parsed(&format!("CASE{}{other} END", cases.collect::<String>()))
 }
 
-/// `substring(s, -3)` counts from the end; in DataFusion only `right(s, 3)` does.
-fn negative_substring(expr: &Expr) -> Option<Expr> {
-    let Expr::Substring { expr, substring_from: Some(from), substring_for: None, .. } = expr else {
-        return None;
+/// What has a syntax of its own, as a call: `EXTRACT(YEAR FROM ts)`, `TRIM(BOTH 'x' FROM y)`,
+/// `SUBSTRING(s FROM 2 FOR 3)`, `a RLIKE b`.
+fn special_form(expr: &Expr) -> Option<Expr> {
+    let call = |name: &str, args: &[Option<&Expr>]| {
+        let args: Vec<String> = args.iter().flatten().map(|arg| arg.to_string()).collect();
+        parsed(&format!("{name}({})", args.join(", ")))
     };
-    let Expr::UnaryOp { op: UnaryOperator::Minus, expr: count } = from.as_ref() else {
-        return None;
-    };
-    parsed(&format!("right({expr}, {count})"))
+    match expr {
+        Expr::Extract { field, expr, .. } => {
+            let field = field.to_string().trim_matches('\'').to_lowercase();
+            parsed(&format!("date_part('{field}', {expr})"))
+        }
+        Expr::Substring { expr, substring_from, substring_for, .. } => {
+            // Without a beginning there is at least a length.
+            let first = parsed("1")?;
+            let from = substring_from.as_deref().unwrap_or(&first);
+            call("`substring`", &[Some(expr), Some(from), substring_for.as_deref()])
+        }
+        Expr::Position { expr, r#in } => call("locate", &[Some(expr), Some(r#in)]),
+        Expr::Overlay { expr, overlay_what, overlay_from, overlay_for } => call(
+            "`overlay`",
+            &[Some(expr), Some(overlay_what), Some(overlay_from), overlay_for.as_deref()],
+        ),
+        Expr::Trim { trim_where, trim_what, expr, trim_characters: None } => {
+            let name = match trim_where {
+                Some(TrimWhereField::Leading) => "ltrim",
+                Some(TrimWhereField::Trailing) => "rtrim",
+                _ => "`trim`",
+            };
+            call(name, &[trim_what.as_deref(), Some(expr)])
+        }
+        Expr::RLike { negated, expr, pattern, .. } => {
+            let not = if *negated { "NOT " } else { "" };
+            parsed(&format!("{not}regexp_like({expr}, {pattern})"))
+        }
+        _ => None,
+    }
 }

@@ -1,0 +1,72 @@
+//! Which functions there are, by Spark's names.
+//!
+//! A name that Spark does not know is refused where it stands, even if DataFusion has it: a query
+//! that runs here runs on Spark.
+
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::logical_expr::ScalarUDF;
+
+use super::scalar::Function;
+use super::{dates, encoding, format, hash, misc, numbers, regex, rounding, text, times};
+use crate::error::Error;
+
+const TABLES: [&[Function]; 11] = [
+    text::FUNCTIONS,
+    format::FUNCTIONS,
+    encoding::FUNCTIONS,
+    regex::FUNCTIONS,
+    numbers::FUNCTIONS,
+    numbers::BITS,
+    rounding::FUNCTIONS,
+    dates::FUNCTIONS,
+    times::FUNCTIONS,
+    hash::FUNCTIONS,
+    misc::FUNCTIONS,
+];
+
+/// Every name that a function has in Spark.
+static SPARK: LazyLock<HashSet<&'static str>> =
+    LazyLock::new(|| include_str!("spark_names.txt").split_whitespace().collect());
+
+/// Whether Spark has a function of this name, in lower case.
+pub(in crate::sql) fn is_spark(name: &str) -> bool {
+    SPARK.contains(name)
+}
+
+/// The functions of the tables, for a session.
+pub(super) fn table_functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
+    TABLES.into_iter().flatten().flat_map(Function::registered)
+}
+
+/// How many arguments a function of the tables takes.
+pub(super) fn arity(name: &str) -> Option<RangeInclusive<usize>> {
+    let mut all = TABLES.into_iter().flatten();
+    Some(all.find(|function| function.names().any(|n| n == name))?.arity())
+}
+
+/// A call with too few or too many arguments.
+pub(super) fn wrong_count(name: &str, takes: &RangeInclusive<usize>, given: usize) -> Error {
+    let arguments =
+        |count| if count == 1 { "1 argument".into() } else { format!("{count} arguments") };
+    let wanted = match (*takes.start(), *takes.end()) {
+        (least, usize::MAX) => format!("at least {}", arguments(least)),
+        (least, most) if least == most => arguments(most),
+        (least, most) => format!("{least} to {}", arguments(most)),
+    };
+    Error::sql("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", format!("{name}() takes {wanted}, not {given}"))
+        .hint("give it as many as Spark's documentation says")
+}
+
+/// What is wrong with a call that a query writes, before anything is resolved: a name that Spark
+/// does not have, or a number of arguments that the function does not take.
+pub(in crate::sql) fn wrong_call(name: &str, given: usize, known: &[String]) -> Option<Error> {
+    let name = name.to_lowercase();
+    if !is_spark(&name) {
+        return Some(crate::sql::errors::unresolved_routine(&name, known));
+    }
+    let takes = arity(&name)?;
+    (!takes.contains(&given)).then(|| wrong_count(&name, &takes, given))
+}

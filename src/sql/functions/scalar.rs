@@ -1,0 +1,499 @@
+//! A scalar function as a line of a table: names, arguments, result and what one row gives.
+//!
+//! Spark has some hundred small functions. Here each is a [`Function`]: what it takes is said in
+//! words (`"text whole?"`), and a plain closure answers one row. NULL in any argument gives NULL,
+//! unless the function says that it sees them. Arguments are brought to the kind that the function
+//! reads by Spark's own rules: a number is text where text is wanted, text a date where a date is.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryBuilder, BooleanArray, Date32Array, Decimal128Array, Float32Array,
+    Float64Array, Int8Array, Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray,
+    ListBuilder, StringArray, StringBuilder, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, FieldRef, IntervalMonthDayNano, IntervalUnit};
+use datafusion::common::exec_err;
+use datafusion::error::Result as PlanResult;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+use datafusion::scalar::ScalarValue;
+
+use super::columns::{Column, Kind};
+use super::regex::Pattern;
+use super::zone::Zone;
+use crate::error::Error;
+use crate::sql::types;
+
+/// A function of Spark.
+pub(super) struct Function {
+    /// Its names, in lower case; the first is the one that messages use.
+    names: &'static str,
+    /// The kinds of its arguments (see [`Kind`]): `?` may be left out, `*` and `+` mean any number
+    /// of them, and `|` parts forms with other numbers of arguments.
+    takes: &'static str,
+    gives: Gives,
+    sees_nulls: bool,
+    volatile: bool,
+    answer: fn(&Row) -> Answer,
+}
+
+/// What a function says about one row.
+pub(super) type Answer = Result<Value, Error>;
+
+/// The type of a result.
+#[derive(Clone, Copy)]
+pub(super) enum Gives {
+    Text,
+    Texts,
+    Bytes,
+    Bool,
+    Int,
+    Long,
+    Double,
+    Date,
+    Time,
+    Interval,
+    /// It depends on the arguments: their types, and their values where they are constant.
+    Of(fn(&[DataType], &[Option<&ScalarValue>]) -> DataType),
+}
+
+/// The result of one row.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    Null,
+    Text(String),
+    Texts(Vec<String>),
+    Bytes(Vec<u8>),
+    Bool(bool),
+    /// A whole number, a date in days, a time in microseconds, or the digits of a decimal.
+    Whole(i128),
+    Double(f64),
+    Interval(IntervalMonthDayNano),
+}
+
+macro_rules! value_from {
+    ($($from:ty => $value:expr),* $(,)?) => {
+        $(impl From<$from> for Value {
+            fn from(from: $from) -> Self {
+                #[allow(clippy::redundant_closure_call)]
+                $value(from)
+            }
+        })*
+    };
+}
+
+value_from! {
+    String => Value::Text,
+    &str => |s: &str| Value::Text(s.to_owned()),
+    Vec<String> => Value::Texts,
+    Vec<u8> => Value::Bytes,
+    bool => Value::Bool,
+    i32 => |n| Value::Whole(i128::from(n)),
+    i64 => |n| Value::Whole(i128::from(n)),
+    i128 => Value::Whole,
+    f64 => Value::Double,
+    IntervalMonthDayNano => Value::Interval,
+}
+
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(from: Option<T>) -> Self {
+        from.map_or(Value::Null, Into::into)
+    }
+}
+
+impl Function {
+    /// A function that answers NULL where an argument is NULL.
+    pub(super) const fn new(
+        names: &'static str,
+        takes: &'static str,
+        gives: Gives,
+        answer: fn(&Row) -> Answer,
+    ) -> Self {
+        Self { names, takes, gives, sees_nulls: false, volatile: false, answer }
+    }
+
+    /// The function is asked also where an argument is NULL.
+    pub(super) const fn seeing_nulls(mut self) -> Self {
+        self.sees_nulls = true;
+        self
+    }
+
+    /// The function may answer otherwise each time.
+    pub(super) const fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// All its names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.names.split(' ')
+    }
+
+    /// How many arguments it takes.
+    pub(super) fn arity(&self) -> RangeInclusive<usize> {
+        let all = self.takes.split('|').map(count);
+        all.reduce(|a, b| *a.start().min(b.start())..=*a.end().max(b.end())).unwrap_or(0..=0)
+    }
+
+    /// The kind of each of `given` arguments.
+    fn parameters(&self, given: usize) -> Vec<Kind> {
+        let form = self.takes.split('|').find(|form| count(form).contains(&given));
+        let kind = |word: &str| Kind::named(word.trim_end_matches(['?', '*', '+']));
+        let mut kinds: Vec<Kind> = form.unwrap_or("").split_whitespace().map(kind).collect();
+        let last = kinds.last().copied().unwrap_or(Kind::Any);
+        kinds.resize(given, last);
+        kinds
+    }
+
+    /// The functions as DataFusion registers them, one for each name.
+    pub(super) fn registered(&'static self) -> impl Iterator<Item = Arc<ScalarUDF>> {
+        self.names().map(move |name| {
+            let volatility =
+                if self.volatile { Volatility::Volatile } else { Volatility::Immutable };
+            let signature = Signature::user_defined(volatility);
+            Arc::new(ScalarUDF::from(Registered { name, function: self, signature }))
+        })
+    }
+}
+
+/// How many arguments a form takes.
+fn count(form: &str) -> RangeInclusive<usize> {
+    let words = form.split_whitespace();
+    let needed = words.clone().filter(|word| !word.ends_with(['?', '*'])).count();
+    needed..=if form.ends_with(['*', '+']) { usize::MAX } else { words.count() }
+}
+
+/// The arguments of one row.
+pub(super) struct Row<'a> {
+    call: &'a Call<'a>,
+    row: usize,
+}
+
+/// The arguments of a batch.
+struct Call<'a> {
+    columns: Vec<Column>,
+    types: Vec<DataType>,
+    gives: &'a DataType,
+    zone: Zone,
+    patterns: RefCell<HashMap<String, Pattern>>,
+}
+
+impl Row<'_> {
+    /// How many arguments were given.
+    pub(super) fn len(&self) -> usize {
+        self.call.columns.len()
+    }
+
+    /// Whether argument `i` was given.
+    pub(super) fn has(&self, i: usize) -> bool {
+        i < self.len()
+    }
+
+    /// Whether an argument is NULL; one that was not given is.
+    pub(super) fn is_null(&self, i: usize) -> bool {
+        self.call.columns.get(i).is_none_or(|column| column.is_null(self.row))
+    }
+
+    /// An argument of the kind `text`.
+    pub(super) fn text(&self, i: usize) -> &str {
+        self.call.columns.get(i).map_or("", |column| column.text(self.row))
+    }
+
+    /// An argument of the kind `bytes`.
+    pub(super) fn bytes(&self, i: usize) -> &[u8] {
+        self.call.columns.get(i).map_or(&[], |column| column.bytes(self.row))
+    }
+
+    /// An argument of the kinds `whole`, `date` (days) or `time` (microseconds).
+    pub(super) fn whole(&self, i: usize) -> i64 {
+        self.call.columns.get(i).map_or(0, |column| column.whole(self.row))
+    }
+
+    /// [`Row::whole`], or `other` where the argument is not given.
+    pub(super) fn whole_or(&self, i: usize, other: i64) -> i64 {
+        if self.has(i) { self.whole(i) } else { other }
+    }
+
+    /// [`Row::text`], or `other` where the argument is not given.
+    pub(super) fn text_or<'b>(&'b self, i: usize, other: &'b str) -> &'b str {
+        if self.has(i) { self.text(i) } else { other }
+    }
+
+    /// An argument of the kind `double`.
+    pub(super) fn double(&self, i: usize) -> f64 {
+        self.call.columns.get(i).map_or(0.0, |column| column.double(self.row))
+    }
+
+    /// An argument of the kind `bool`.
+    pub(super) fn bool(&self, i: usize) -> bool {
+        self.call.columns.get(i).is_some_and(|column| column.bool(self.row))
+    }
+
+    /// An argument of the kind `number`: the digits of a decimal or a whole number.
+    pub(super) fn digits(&self, i: usize) -> i128 {
+        self.call.columns.get(i).map_or(0, |column| column.digits(self.row))
+    }
+
+    /// The type of an argument as it was given.
+    pub(super) fn type_of(&self, i: usize) -> &DataType {
+        self.call.types.get(i).unwrap_or(&DataType::Null)
+    }
+
+    /// The type of the result.
+    pub(super) fn gives(&self) -> &DataType {
+        self.call.gives
+    }
+
+    /// The array of an argument of the kind `any`, and this row in it.
+    pub(super) fn raw(&self, i: usize) -> Option<(&ArrayRef, usize)> {
+        self.call.columns.get(i)?.raw(self.row)
+    }
+
+    /// The time zone of the session.
+    pub(super) fn zone(&self) -> &Zone {
+        &self.call.zone
+    }
+
+    /// An argument of the kind `text` as a regular expression, made once a batch.
+    pub(super) fn pattern(&self, i: usize) -> Result<Pattern, Error> {
+        let text = self.text(i);
+        if let Some(known) = self.call.patterns.borrow().get(text) {
+            return Ok(known.clone());
+        }
+        let made = Pattern::new(text)?;
+        self.call.patterns.borrow_mut().insert(text.to_owned(), made.clone());
+        Ok(made)
+    }
+}
+
+struct Registered {
+    name: &'static str,
+    function: &'static Function,
+    signature: Signature,
+}
+
+impl std::fmt::Debug for Registered {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for Registered {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Registered {}
+
+impl Hash for Registered {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.name.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for Registered {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    // The arguments stay what they are: `columns` brings them to their kinds, by Spark's rules.
+    fn coerce_types(&self, arguments: &[DataType]) -> PlanResult<Vec<DataType>> {
+        let arity = self.function.arity();
+        if !arity.contains(&arguments.len()) {
+            return Err(super::registry::wrong_count(self.name, &arity, arguments.len()).into());
+        }
+        let kinds = self.function.parameters(arguments.len());
+        for (at, (kind, given)) in kinds.iter().zip(arguments).enumerate() {
+            if !kind.accepts(given) {
+                let what = format!(
+                    "{}() takes {} as argument {}, not {}",
+                    self.name,
+                    kind.words(),
+                    at + 1,
+                    types::spark_name(given).to_uppercase()
+                );
+                return Err(Error::sql("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", what)
+                    .hint("convert with CAST(value AS TYPE)")
+                    .into());
+            }
+        }
+        Ok(arguments.to_vec())
+    }
+
+    fn return_type(&self, _: &[DataType]) -> PlanResult<DataType> {
+        exec_err!("{} has a type only with its arguments", self.name)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
+        let types: Vec<_> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+        let gives = match self.function.gives {
+            Gives::Text => DataType::Utf8,
+            Gives::Texts => texts_type(),
+            Gives::Bytes => DataType::Binary,
+            Gives::Bool => DataType::Boolean,
+            Gives::Int => DataType::Int32,
+            Gives::Long => DataType::Int64,
+            Gives::Double => DataType::Float64,
+            Gives::Date => DataType::Date32,
+            Gives::Time => types::timestamp(),
+            Gives::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
+            Gives::Of(of) => of(&types, args.scalar_arguments),
+        };
+        Ok(Arc::new(Field::new(self.name, gives, true)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
+        let constant = constant && !self.function.volatile && args.number_rows > 0;
+        let rows = if constant { 1 } else { args.number_rows };
+        let zone =
+            Zone::named(args.config_options.execution.time_zone.as_deref().unwrap_or("UTC"))?;
+        let kinds = self.function.parameters(args.args.len());
+        let mut columns = Vec::with_capacity(kinds.len());
+        for (value, kind) in args.args.iter().zip(&kinds) {
+            columns.push(Column::new(value, *kind, &zone)?);
+        }
+        let types = args.args.iter().map(ColumnarValue::data_type).collect();
+        let gives = args.return_field.data_type();
+        let call = Call { columns, types, gives, zone, patterns: RefCell::default() };
+        let mut values = Vec::with_capacity(rows);
+        for row in 0..rows {
+            let row = Row { call: &call, row };
+            let null = !self.function.sees_nulls && (0..row.len()).any(|i| row.is_null(i));
+            values.push(if null { Value::Null } else { (self.function.answer)(&row)? });
+        }
+        let array = built(values, gives)?;
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        }
+        Ok(ColumnarValue::Array(array))
+    }
+}
+
+/// The type of an array of text.
+pub(super) fn texts_type() -> DataType {
+    DataType::List(Arc::new(Field::new("item", DataType::Utf8, true)))
+}
+
+/// The values as an array of a type. A whole number that the type cannot hold is an error.
+fn built(values: Vec<Value>, gives: &DataType) -> PlanResult<ArrayRef> {
+    macro_rules! wholes {
+        ($array:ty) => {
+            Arc::new(values.iter().map(whole).collect::<PlanResult<$array>>()?)
+        };
+    }
+    Ok(match gives {
+        DataType::Utf8 => {
+            let texts = values.into_iter().map(|value| match value {
+                Value::Text(text) => Some(text),
+                _ => None,
+            });
+            Arc::new(texts.collect::<StringArray>())
+        }
+        DataType::Binary => {
+            let mut builder = BinaryBuilder::new();
+            for value in values {
+                builder.append_option(match value {
+                    Value::Bytes(bytes) => Some(bytes),
+                    Value::Text(text) => Some(text.into_bytes()),
+                    _ => None,
+                });
+            }
+            Arc::new(builder.finish())
+        }
+        DataType::List(_) => {
+            let mut builder = ListBuilder::new(StringBuilder::new());
+            for value in values {
+                builder.append_option(match value {
+                    Value::Texts(texts) => Some(texts.into_iter().map(Some)),
+                    _ => None,
+                });
+            }
+            Arc::new(builder.finish())
+        }
+        DataType::Null => arrow::array::new_null_array(gives, values.len()),
+        DataType::Boolean => {
+            let bools = values.iter().map(|value| match value {
+                Value::Bool(yes) => Some(*yes),
+                _ => None,
+            });
+            Arc::new(bools.collect::<BooleanArray>())
+        }
+        DataType::Float64 => Arc::new(values.iter().map(double).collect::<Float64Array>()),
+        DataType::Float32 => {
+            let floats = values.iter().map(|value| double(value).map(|n| n as f32));
+            Arc::new(floats.collect::<Float32Array>())
+        }
+        DataType::Int8 => wholes!(Int8Array),
+        DataType::Int16 => wholes!(Int16Array),
+        DataType::Int32 => wholes!(Int32Array),
+        DataType::Int64 => wholes!(Int64Array),
+        DataType::Date32 => wholes!(Date32Array),
+        DataType::Timestamp(_, zone) => {
+            let times =
+                values.iter().map(whole).collect::<PlanResult<TimestampMicrosecondArray>>()?;
+            Arc::new(times.with_timezone_opt(zone.clone()))
+        }
+        DataType::Decimal128(precision, scale) => {
+            let digits = values.iter().map(whole).collect::<PlanResult<Decimal128Array>>()?;
+            let decimals = digits.with_precision_and_scale(*precision, *scale)?;
+            decimals.validate_decimal_precision(*precision).map_err(|_| {
+                overflow(&format!("the result does not fit DECIMAL({precision},{scale})"))
+            })?;
+            Arc::new(decimals)
+        }
+        DataType::Interval(_) => {
+            let intervals = values.iter().map(|value| match value {
+                Value::Interval(interval) => Some(*interval),
+                _ => None,
+            });
+            Arc::new(intervals.collect::<IntervalMonthDayNanoArray>())
+        }
+        other => return exec_err!("no function of ours gives {other}"),
+    })
+}
+
+fn whole<T: TryFrom<i128>>(value: &Value) -> PlanResult<Option<T>> {
+    match value {
+        Value::Whole(n) => match T::try_from(*n) {
+            Ok(n) => Ok(Some(n)),
+            Err(_) => Err(overflow(&format!("{n} does not fit the type of the result")).into()),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn double(value: &Value) -> Option<f64> {
+    match value {
+        Value::Double(n) => Some(*n),
+        _ => None,
+    }
+}
+
+/// A result is too large for its type.
+pub(super) fn overflow(what: &str) -> Error {
+    Error::input("ARITHMETIC_OVERFLOW", what)
+        .hint("use a wider type, as in CAST(value AS BIGINT), or filter such rows out")
+}
+
+/// An argument has a value that the function refuses.
+pub(super) fn refused(condition: &'static str, what: String) -> Error {
+    Error::input(condition, what).hint("correct the argument, or filter such rows out before")
+}
+
+/// The width of a whole number.
+pub(super) fn bits(data_type: &DataType) -> i64 {
+    data_type.primitive_width().map_or(64, |bytes| bytes as i64 * 8)
+}
