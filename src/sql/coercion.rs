@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(result(Operator::Divide, (8, 2), (1, 0)), Dec(12, 6));
         assert_eq!(result(Operator::Modulo, (10, 2), (5, 4)), Dec(5, 4));
         assert_eq!(result(Operator::Multiply, (38, 18), (38, 18)), Dec(38, 6));
-        assert_eq!(result(Operator::Plus, (38, 10), (38, 0)), Dec(38, 9));
+        assert_eq!(result(Operator::Plus, (38, 10), (38, 0)), Dec(38, 6));
     }
 
     #[test]

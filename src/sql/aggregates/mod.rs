@@ -17,7 +17,9 @@ use datafusion::common::DFSchema;
 use datafusion::error::Result as PlanResult;
 use datafusion::functions_aggregate as df;
 use datafusion::logical_expr::expr::AggregateFunction;
+use datafusion::logical_expr::utils::COUNT_STAR_EXPANSION;
 use datafusion::logical_expr::{AggregateUDF, Expr, ExprSchemable};
+use datafusion::scalar::ScalarValue;
 
 use super::casts::{self, Misfit};
 
@@ -47,8 +49,15 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
     all
 }
 
-/// Aggregates that compute with numbers read a text as a DOUBLE.
+/// Aggregates that compute with numbers read a text as a DOUBLE. `count(1)` stays as DataFusion
+/// knows it.
 pub(super) fn with_numbers(mut call: AggregateFunction, schema: &DFSchema) -> PlanResult<Expr> {
+    if call.func.name() == "count"
+        && let [Expr::Literal(value, _)] = call.params.args.as_mut_slice()
+        && *value == ScalarValue::Int32(Some(1))
+    {
+        *value = COUNT_STAR_EXPANSION;
+    }
     let numbers = matches!(
         call.func.name(),
         "sum"
