@@ -58,8 +58,9 @@ impl Query {
 
         // 4, 6. Event times are noted on the way into the operators, which run with the watermarks
         // fixed at the start of the batch. (5, judging quality, has no rules to judge by yet.)
-        let watermarks =
-            Watermarks { late_ms: self.late_ms, evict_ms: offsets.batch_watermark_ms.unwrap_or(0) };
+        let evict_ms = offsets.batch_watermark_ms.unwrap_or(0);
+        let late_ms = if self.one_watermark { evict_ms } else { self.late_ms };
+        let watermarks = Watermarks { late_ms, evict_ms };
         let (mut operated, rows) = self.compute(watermarks)?;
         took.mark("queryExecution");
 
@@ -143,12 +144,20 @@ impl Query {
     /// Whether a batch without data would do something (Spark: SPARK-24157).
     fn watermark_has_work(&self) -> bool {
         let stages = &self.assembly.stages;
-        let used = input_watermarks_ms(stages, self.late_ms);
-        let risen = input_watermarks_ms(stages, self.tracker.watermark_ms());
+        let used = self.input_watermarks_ms(self.late_ms);
+        let risen = self.input_watermarks_ms(self.tracker.watermark_ms());
         let has_work = |(stage, (used, risen)): (&Stage, (&Millis, &Millis))| {
             risen > used && stage.operator.waits_for_watermark()
         };
         self.no_data_batches && stages.iter().zip(used.iter().zip(&risen)).any(has_work)
+    }
+
+    /// The watermark of each stage when the query's is `global_ms`.
+    fn input_watermarks_ms(&self, global_ms: Millis) -> Vec<Millis> {
+        match self.one_watermark {
+            true => vec![global_ms; self.assembly.stages.len()],
+            false => input_watermarks_ms(&self.assembly.stages, global_ms),
+        }
     }
 
     /// Fills the slots; gives the rows read and the bad lines of each stream.
@@ -179,8 +188,8 @@ impl Query {
     /// Runs the stages one after the other, then the plan that leads to the sink.
     fn compute(&mut self, watermarks: Watermarks) -> Result<(Vec<Operated>, Vec<RecordBatch>)> {
         let mut operated = vec![];
-        let late = input_watermarks_ms(&self.assembly.stages, watermarks.late_ms);
-        let evict = input_watermarks_ms(&self.assembly.stages, watermarks.evict_ms);
+        let late = self.input_watermarks_ms(watermarks.late_ms);
+        let evict = self.input_watermarks_ms(watermarks.evict_ms);
         let stages = self.assembly.stages.iter_mut().zip(&mut self.states);
         for ((stage, states), (late_ms, evict_ms)) in stages.zip(late.into_iter().zip(evict)) {
             let run = |plan| crate::plan::run(plan, &self.assembly.task);

@@ -159,6 +159,7 @@ impl Pipeline {
             clock: self.project.clock.clone(),
             policy: query.settings.policy,
             no_data_batches: query.settings.no_data_batches,
+            one_watermark: query.settings.one_watermark,
             source_facts: self.inferred_columns(query),
         })
     }

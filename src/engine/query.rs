@@ -72,6 +72,8 @@ pub struct QueryParts<'a> {
     pub policy: Policy,
     /// Whether a risen watermark alone makes a batch.
     pub no_data_batches: bool,
+    /// Whether every operator runs with the query's own watermark.
+    pub one_watermark: bool,
     /// Facts about the sources that the checkpoint holds the query to, by name.
     pub source_facts: BTreeMap<String, String>,
 }
@@ -92,6 +94,7 @@ pub struct Query {
     pub(super) tracker: Tracker,
     pub(super) clock: SharedClock,
     pub(super) no_data_batches: bool,
+    pub(super) one_watermark: bool,
     /// The next batch to decide.
     pub(super) next: BatchId,
     /// A batch that was decided and not finished, to be done first.
@@ -186,6 +189,7 @@ impl Query {
             tracker,
             clock: parts.clock,
             no_data_batches: parts.no_data_batches,
+            one_watermark: parts.one_watermark,
             next,
             last_batch_time: unfinished.as_ref().map_or(0, |o| o.batch_timestamp_ms),
             unfinished,

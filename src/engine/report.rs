@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::query::Query;
+use super::upstream::from_the_sink;
 use super::watermark::Seen;
 use crate::batch::BatchId;
 use crate::checkpoint::Offsets;
@@ -135,16 +136,12 @@ fn event_time(seen: Option<Seen>, watermark: &Option<String>) -> BTreeMap<String
     times
 }
 
-/// The operator nearest to the sink comes first, as in Spark.
+/// The operator nearest to the sink comes first, and of two side by side the left one, as in Spark.
 fn state_operators(query: &Query, operated: &[Operated]) -> Vec<StateOperatorProgress> {
-    query
-        .assembly
-        .stages
-        .iter()
-        .zip(&query.states)
-        .zip(operated)
-        .map(|((stage, states), done)| StateOperatorProgress {
-            operator_name: stage.operator.name().to_string(),
+    let one = |number: usize| {
+        let (states, done) = (&query.states[number], &operated[number]);
+        StateOperatorProgress {
+            operator_name: query.assembly.stages[number].operator.name().to_string(),
             num_rows_total: states.iter().map(|state| state.table().len() as u64).sum(),
             num_rows_updated: done.processed.updated as u64,
             num_rows_removed: done.processed.removed as u64,
@@ -152,9 +149,9 @@ fn state_operators(query: &Query, operated: &[Operated]) -> Vec<StateOperatorPro
             memory_used_bytes: states.iter().map(|s| s.table().memory_bytes() as u64).sum(),
             all_updates_time_ms: done.updates_ms,
             commit_time_ms: done.commit_ms,
-        })
-        .rev()
-        .collect()
+        }
+    };
+    from_the_sink(&query.assembly.stages).into_iter().map(one).collect()
 }
 
 /// Rates have one decimal, as in Spark.

@@ -16,24 +16,32 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether a risen watermark alone makes a batch.
     pub no_data_batches: bool,
+    /// Whether every operator runs with the query's own watermark, by which a row is late too
+    /// (`spark.sql.streaming.statefulOperator.allowMultiple` = false); else each has the watermark
+    /// of its rows, and what is late is decided by the one before.
+    pub one_watermark: bool,
     /// Which operators a query may have.
     pub checks: Checks,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { policy: Policy::Min, no_data_batches: true, checks: Checks::default() }
+        Self {
+            policy: Policy::Min,
+            no_data_batches: true,
+            one_watermark: false,
+            checks: Checks::default(),
+        }
     }
 }
 
 /// Keys that would change answers and that only have this value here.
-const FIXED: [(&str, &str); 6] = [
+const FIXED: [(&str, &str); 5] = [
     ("spark.sql.session.timeZone", "UTC"),
     ("spark.sql.ansi.enabled", "true"),
     ("spark.sql.caseSensitive", "false"),
     ("spark.sql.timestampType", "TIMESTAMP_LTZ"),
     ("spark.sql.legacy.timeParserPolicy", "CORRECTED"),
-    ("spark.sql.streaming.statefulOperator.allowMultiple", "true"),
 ];
 
 impl Settings {
@@ -74,6 +82,7 @@ impl Settings {
         Ok(Self {
             policy,
             no_data_batches: switch("spark.sql.streaming.noDataMicroBatches.enabled")?,
+            one_watermark: !switch("spark.sql.streaming.statefulOperator.allowMultiple")?,
             checks: Checks {
                 operations: switch("spark.sql.streaming.unsupportedOperationCheck")?,
                 correctness: switch(

@@ -47,6 +47,19 @@ impl Upstream {
     }
 }
 
+/// The numbers of the stages as one meets them from the sink on: each before those that feed it.
+pub fn from_the_sink(stages: &[Stage]) -> Vec<usize> {
+    let feeds_another = |number| stages.iter().any(|stage| stage.upstream.stages.contains(&number));
+    let mut order = vec![];
+    // The last to be visited lies on top.
+    let mut open: Vec<usize> = (0..stages.len()).rev().filter(|n| !feeds_another(*n)).collect();
+    while let Some(number) = open.pop() {
+        order.push(number);
+        open.extend(stages[number].upstream.stages.iter().rev());
+    }
+    order
+}
+
 /// The watermark of each stage's input when the query's is `global_ms`, in milliseconds.
 pub fn input_watermarks_ms(stages: &[Stage], global_ms: Millis) -> Vec<Millis> {
     let (mut inputs, mut outputs) = (vec![], vec![]);

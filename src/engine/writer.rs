@@ -123,6 +123,7 @@ impl StreamWriter {
             clock: project.clock.clone(),
             policy: Policy::Min,
             no_data_batches: true,
+            one_watermark: false,
             source_facts: BTreeMap::new(),
         })?;
         StreamingQuery::start(query, self.trigger, project.clock.clone(), Box::new(|_| {}))

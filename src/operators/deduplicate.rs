@@ -64,7 +64,14 @@ impl Deduplicate {
             self.keys.iter().map(|&key| rows.column(key).clone()).collect();
         if let (Some(time), Some(delay_us)) = (self.event_time, self.delay_us()) {
             let times = event_times(rows.column(time))?;
-            let until: Int64Array = times.unary(|time| time.saturating_add(delay_us));
+            let until: Int64Array = match self.forget {
+                // Spark reads a time that is missing as 1970 when it adds the delay.
+                Forget::After(_) => times
+                    .iter()
+                    .map(|time| Some(time.unwrap_or(0).saturating_add(delay_us)))
+                    .collect(),
+                _ => times.unary(|time| time.saturating_add(delay_us)),
+            };
             columns.push(Arc::new(until));
         }
         let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));

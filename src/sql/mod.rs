@@ -12,8 +12,8 @@
 //!    takes out what makes rows, `lateral_alias` what an alias further on stands for.
 //! 4. DataFusion's planner resolves it against the `catalog`; `watermark` and `window` are the
 //!    parts of a plan that only a stream has.
-//! 5. `deduplicate`, `windows` and `meaning` make explicit where Spark means something else than
-//!    DataFusion, or has what DataFusion lacks.
+//! 5. `unions`, `grouping_sets`, `deduplicate`, `windows` and `meaning` make explicit where Spark
+//!    means something else than DataFusion, or has what DataFusion lacks.
 //! 6. `optimizer` runs those of DataFusion's rules that are right for a stream.
 //! 7. `check` refuses what a stream cannot do in an output mode, with the way out.
 //!
@@ -32,6 +32,7 @@ mod errors;
 pub mod frame;
 mod functions;
 mod generators;
+mod grouping_sets;
 mod interval;
 mod lateral_alias;
 mod literals;
@@ -47,6 +48,7 @@ mod statements;
 mod text;
 mod tokens;
 mod types;
+mod unions;
 mod watermark;
 mod window;
 mod windows;

@@ -185,6 +185,12 @@ impl VisitorMut for Prepare<'_> {
 fn grouping_window(select: &Select) -> Option<Expr> {
     let GroupByExpr::Expressions(keys, _) = &select.group_by else { return None };
     keys.iter()
+        .flat_map(|key| match key {
+            Expr::GroupingSets(sets) | Expr::Rollup(sets) | Expr::Cube(sets) => {
+                sets.iter().flatten().collect()
+            }
+            key => vec![key],
+        })
         .find(|key| {
             matches!(key, Expr::Function(f)
             if f.name.to_string().eq_ignore_ascii_case(functions::WINDOW))

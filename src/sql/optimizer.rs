@@ -19,7 +19,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::planner::SparkArithmetic;
-use super::{aggregates, arithmetic, casts, functions};
+use super::{aggregates, arithmetic, casts, functions, grouping_sets};
 use crate::window::WindowSpec;
 
 /// A session with the functions, types, rules and settings of planning. The engine plans and runs
@@ -38,6 +38,8 @@ pub fn session() -> SessionContext {
         ("datafusion.execution.parquet.schema_force_view_types", "false"),
         // The setter, not the field: only it reaches the three particular switches.
         ("datafusion.optimizer.enable_dynamic_filter_pushdown", "false"),
+        // A NULL key matches nothing. Spark drops such rows below the watermark, so they do not move it.
+        ("datafusion.optimizer.filter_null_join_keys", "true"),
         ("datafusion.sql_parser.enable_ident_normalization", "false"),
         ("datafusion.sql_parser.map_string_types_to_utf8view", "false"),
         ("datafusion.sql_parser.collect_spans", "true"),
@@ -65,7 +67,7 @@ pub fn session() -> SessionContext {
         let _ = state.deregister_udf(function.name());
         let _ = state.register_higher_order_function(function);
     }
-    for function in aggregates::functions() {
+    for function in aggregates::functions().into_iter().chain([grouping_sets::grouping_id()]) {
         let _ = state.register_udaf(function);
     }
     let _ = state.register_expr_planner(Arc::new(SparkArithmetic));
@@ -86,6 +88,7 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(o::eliminate_filter::EliminateFilter::new()),
         Arc::new(o::eliminate_cross_join::EliminateCrossJoin::new()),
         Arc::new(o::eliminate_outer_join::EliminateOuterJoin::new()),
+        Arc::new(o::filter_null_join_keys::FilterNullJoinKeys::default()),
         Arc::new(PushDownFilterAboveWindows::default()),
         Arc::new(o::optimize_projections::OptimizeProjections::new()),
     ]

@@ -22,7 +22,7 @@ use super::relations::{self, Relations};
 use super::statements::StreamingTableDefinition;
 use super::tokens::{is_word, parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
-use super::{deduplicate, lateral_alias, meaning, names, windows};
+use super::{deduplicate, grouping_sets, lateral_alias, meaning, names, unions, windows};
 use crate::batch::{Slot, SlotTable};
 use crate::error::{Error, Place, Result};
 
@@ -119,6 +119,8 @@ pub(super) fn plan_streaming_table(
 
 /// A plan as the planner leaves it → what the engine cuts up.
 pub(super) fn ready(plan: LogicalPlan, state: &SessionState) -> PlanResult<LogicalPlan> {
+    let plan = unions::explicit(plan)?;
+    let plan = grouping_sets::explicit(plan)?;
     let plan = deduplicate::explicit(plan)?;
     let plan = windows::explicit(plan)?;
     let plan = meaning::of_spark(plan)?;

@@ -124,7 +124,7 @@ pub(super) fn mark(
     next: impl FnOnce() -> usize,
 ) -> Result<LogicalPlan> {
     let field = plan.schema().field(plan.schema().index_of_column(&column)?);
-    if !matches!(field.data_type(), DataType::Timestamp(TimeUnit::Microsecond, _)) {
+    if !matches!(field.data_type(), DataType::Timestamp(TimeUnit::Microsecond, Some(_))) {
         let what = format!(
             "the event time '{called}' is {}, but a watermark needs a TIMESTAMP",
             types::spark_name(field.data_type()).to_uppercase()

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
 use super::Cutter;
+use super::first_rows::two_event_times;
 use crate::engine::pane::pane_start;
 use crate::engine::result::Groups;
 use crate::error::{Error, Result};
@@ -24,16 +25,12 @@ use crate::window::WindowSpec;
 impl Cutter<'_> {
     /// The groups of the aggregation nearest to the sink are those that update mode replaces.
     pub(super) fn aggregate(&mut self, node: AggregateNode) -> Result<LogicalPlan> {
-        if node.group_expr.iter().any(|e| matches!(e, Expr::GroupingSet(_))) {
-            return Err(Error::sql(
-                "UNSUPPORTED_FEATURE",
-                "grouping sets (ROLLUP, CUBE) are not supported on a stream",
-            )
-            .hint(
-                "write one query for each grouping, or group the result table with a batch query",
-            ));
-        }
         let output: SchemaRef = Arc::new(node.schema.as_arrow().clone());
+        let keys = output.fields().iter().take(node.group_expr.len());
+        let event_times = keys.filter(|key| event_time_delay(key).is_some()).count();
+        if event_times > 1 && self.mode != OutputMode::Complete {
+            return Err(two_event_times());
+        }
         let event_time = event_time_of(&node)?;
         let watermarked = match event_time {
             EventTime::None => false,

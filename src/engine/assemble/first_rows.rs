@@ -48,7 +48,7 @@ impl Cutter<'_> {
     }
 }
 
-fn two_event_times() -> Error {
+pub(super) fn two_event_times() -> Error {
     Error::sql(
         "_LEGACY_ERROR_TEMP_3077",
         "two columns carry event time with a watermark, and an operator can go by one only",

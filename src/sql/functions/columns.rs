@@ -13,10 +13,10 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimeUni
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::ColumnarValue;
 
-use super::zone::Zone;
 use super::time_cast;
-use crate::sql::casts::{Misfit, cast_column};
+use super::zone::Zone;
 use crate::error::Error;
+use crate::sql::casts::{Misfit, cast_column};
 
 /// What a function wants an argument to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

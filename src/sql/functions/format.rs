@@ -4,9 +4,9 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 
 use super::columns;
-use crate::sql::casts::double_text;
 use super::scalar::{Answer, Function, Gives, Row, Value, refused};
 use crate::error::Error;
+use crate::sql::casts::double_text;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("format_number", "number any", Gives::Text, format_number),

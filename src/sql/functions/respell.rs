@@ -1,8 +1,8 @@
 //! Functions that DataFusion has under another name or in another form.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment,
-    ObjectNamePart, TrimWhereField, Value,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, NullTreatment, ObjectNamePart,
+    TrimWhereField, Value,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 
