@@ -105,6 +105,15 @@ impl Dialect for Spark {
         true
     }
 
+    // `EXTRACT(DOW_ISO FROM ts)`.
+    fn allow_extract_custom(&self) -> bool {
+        true
+    }
+
+    fn allow_extract_single_quotes(&self) -> bool {
+        true
+    }
+
     // Spark lets these be names. Without quotes they are nearly always a slip, and then it is
     // here that something is missing.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {

@@ -85,7 +85,8 @@ pub(super) fn prepare(
 
 /// [`prepare`] for an expression that stands alone.
 pub(super) fn prepare_expression(expr: &mut Expr) {
-    let _ = expr.visit(&mut Prepare { clauses: &[], generators: vec![], text: None, known: &[] });
+    let mut prepare = Prepare { clauses: &[], generators: vec![], text: None, known: &[] };
+    let _ = expr.visit(&mut prepare);
 }
 
 struct Prepare<'a> {

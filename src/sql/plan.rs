@@ -142,8 +142,9 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
     };
     let whole = span_of(&scope.text, query);
     let at_query = |e: Error| e.at(scope.text.place(whole));
-    let generators = names::prepare(&mut tree, &clauses, &scope.text, &scope.function_names())
-        .map_err(at_query)?;
+    let known = scope.function_names();
+    let prepared = names::prepare(&mut tree, &clauses, &scope.text, &known);
+    let generators = prepared.map_err(|e| if e.place().is_some() { e } else { at_query(e) })?;
     let relations = Relations { scope: scope.clone(), clauses: clauses.into() };
     let generators = Generators(generators.into());
     let relations: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(generators), Arc::new(relations)];

@@ -54,7 +54,8 @@ impl Question {
     pub async fn plan(&self, context: &SessionContext, tables: &[String]) -> Result<LogicalPlan> {
         let state = context.state();
         let planned = self.planned(&state).await?.and_then(meaning::of_spark);
-        let names = Names { functions: &|| known_functions(&state) };
+        let functions = || known_functions(&state);
+        let names = Names { functions: &functions };
         let whole = span_of(&self.text, &self.tokens);
         let plan = planned.map_err(|e| {
             let error = errors::from_planner(&self.text, whole, &names, e);
@@ -87,9 +88,9 @@ impl Question {
         let mut statement = self.parse()?;
         let mut state = state.clone();
         if let Some(query) = query_of(&mut statement) {
-            let generators = names::prepare(query, &[], &self.text, &known_functions(&state))
-                .map_err(at)?
-                .into();
+            let prepared = names::prepare(query, &[], &self.text, &known_functions(&state));
+            let placed = |e: Error| if e.place().is_some() { e } else { at(e) };
+            let generators = prepared.map_err(placed)?.into();
             state.register_relation_planner(Arc::new(Generators(generators)))?;
         }
         loop {
@@ -122,6 +123,14 @@ impl Question {
             Err(other) => Err(Error::sql("PARSE_SYNTAX_ERROR", other.strip_backtrace())),
         }
     }
+}
+
+/// The functions of a session that have a name in Spark.
+fn known_functions(state: &SessionState) -> Vec<String> {
+    let scalar = state.scalar_functions().keys();
+    let all =
+        scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
+    all.filter(|name| is_spark(name)).cloned().collect()
 }
 
 /// The query that a statement is, or that it explains.

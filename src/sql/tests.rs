@@ -239,7 +239,10 @@ fn errors_name_the_place_and_the_way_out() {
         ("SELECT window(ts, kind) FROM STREAM events", "WINDOW_DURATION"),
         ("SELECT sum(ts) FROM STREAM events", "DATATYPE_MISMATCH"),
         ("SELECT s.y FROM STREAM events", "FIELD_NOT_FOUND"),
-        ("SELECT date_format(ts, 'QQ') FROM STREAM events", "INVALID_DATETIME_PATTERN"),
+        (
+            "SELECT date_format(ts, 'B') FROM STREAM events",
+            "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER",
+        ),
     ];
     for (query, condition) in conditions {
         assert_eq!(error(query).condition(), condition, "{query}: {:?}", error(query));

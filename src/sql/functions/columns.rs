@@ -9,20 +9,22 @@ use arrow::array::{
     StringArray,
 };
 use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Decimal128Type, Float32Type, Float64Type, Int64Type, TimeUnit};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::ColumnarValue;
 
 use super::time_cast;
 use super::zone::Zone;
 use crate::error::Error;
-use crate::sql::casts::{Misfit, cast_column};
+use crate::sql::casts::{double_text, float_text};
 
 /// What a function wants an argument to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Text; numbers, times and so on are written as text.
     Text,
+    /// A pattern of times, which is looked at before the first row if it is constant.
+    Pattern,
     /// Bytes; text gives its UTF-8.
     Bytes,
     /// Bytes where they are given, else text.
@@ -49,6 +51,7 @@ impl Kind {
     pub(super) fn named(word: &str) -> Self {
         match word {
             "text" => Kind::Text,
+            "pattern" => Kind::Pattern,
             "bytes" => Kind::Bytes,
             "either" => Kind::Either,
             "whole" => Kind::Whole,
@@ -65,7 +68,7 @@ impl Kind {
     /// What a message calls it.
     pub(super) fn words(self) -> &'static str {
         match self {
-            Kind::Text => "a STRING",
+            Kind::Text | Kind::Pattern => "a STRING",
             Kind::Bytes | Kind::Either => "a BINARY or a STRING",
             Kind::Whole => "a whole number",
             Kind::Double | Kind::Number => "a number",
@@ -83,7 +86,7 @@ impl Kind {
         let bytes = given.is_binary();
         match self {
             _ if given.is_null() => true,
-            Kind::Text | Kind::Either => !given.is_nested(),
+            Kind::Text | Kind::Pattern | Kind::Either => !given.is_nested(),
             Kind::Bytes => text || bytes,
             Kind::Whole | Kind::Double | Kind::Number => text || given.is_numeric(),
             Kind::Bool => text || matches!(given, DataType::Boolean),
@@ -119,7 +122,7 @@ impl Column {
         };
         let array = plain(&array)?;
         let values = match kind {
-            Kind::Text => Values::Text(text(&array, zone)?),
+            Kind::Text | Kind::Pattern => Values::Text(text(&array, zone)?),
             Kind::Either if array.data_type() != &DataType::Binary => {
                 Values::Text(text(&array, zone)?)
             }
@@ -238,12 +241,18 @@ fn cast(array: &ArrayRef, to: &DataType) -> PlanResult<ArrayRef> {
 pub(super) fn text(array: &ArrayRef, zone: &Zone) -> PlanResult<StringArray> {
     Ok(match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().clone(),
+        DataType::Float64 => {
+            array.as_primitive::<Float64Type>().iter().map(|n| n.map(double_text)).collect()
+        }
+        DataType::Float32 => {
+            array.as_primitive::<Float32Type>().iter().map(|n| n.map(float_text)).collect()
+        }
         DataType::Timestamp(..) | DataType::Date32 => time_cast::texts(array, zone)?,
         DataType::Binary => {
             let bytes = array.as_binary::<i32>().iter();
             bytes.map(|b| b.map(String::from_utf8_lossy)).collect()
         }
-        _ => cast_column(array, &DataType::Utf8, Misfit::Fails)?.as_string::<i32>().clone(),
+        _ => cast(array, &DataType::Utf8)?.as_string::<i32>().clone(),
     })
 }
 

@@ -109,7 +109,7 @@ fn replaced(pattern: &Regex, text: &str, by: &str) -> Result<String, Error> {
 fn expand(found: &Captures<'_>, by: &str, out: &mut String) -> Result<(), Error> {
     let no_group = |group: &str| {
         refused(
-            "INVALID_PARAMETER_VALUE.REGEX_GROUP_INDEX",
+            "INVALID_REGEXP_REPLACE",
             format!("the replacement '{by}' names the group '{group}', which the pattern lacks"),
         )
     };

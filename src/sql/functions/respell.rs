@@ -39,7 +39,7 @@ pub(in crate::sql) fn respell_call(expr: &mut Expr) {
         .collect();
     let template = match (name.value.to_lowercase().as_str(), args.len()) {
         ("count_if", 1) => "count(CASE WHEN {0} THEN 1 END)",
-        ("if" | "iff", 3) => "CASE WHEN {0} THEN {1} ELSE {2} END",
+        ("if", 3) => "CASE WHEN {0} THEN {1} ELSE {2} END",
         // The result has the type of the first argument, whatever the second is.
         ("nullif", 2) => "CASE WHEN {0} = {1} THEN NULL ELSE {0} END",
         ("nvl2", 3) => "CASE WHEN {0} IS NOT NULL THEN {1} ELSE {2} END",

@@ -26,6 +26,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::columns::{Column, Kind};
+use super::pattern::TimePattern;
 use super::regex::Pattern;
 use super::zone::Zone;
 use crate::error::Error;
@@ -338,6 +339,12 @@ impl ScalarUDFImpl for Registered {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
+        for (kind, value) in self.function.parameters(types.len()).iter().zip(args.scalar_arguments)
+        {
+            if let (Kind::Pattern, Some(ScalarValue::Utf8(Some(pattern)))) = (kind, value) {
+                TimePattern::read(pattern)?;
+            }
+        }
         let gives = match self.function.gives {
             Gives::Text => DataType::Utf8,
             Gives::Texts => texts_type(),

@@ -15,28 +15,31 @@ use crate::sql::types;
 const USUAL: &str = "yyyy-MM-dd HH:mm:ss";
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("date_format", "time text", Gives::Text, |r| {
+    Function::new("date_format", "time pattern", Gives::Text, |r| {
         Ok(written(r.whole(0), r.text(1), r.zone())?.into())
     }),
-    Function::new("from_unixtime", "whole text?", Gives::Text, |r| {
+    Function::new("from_unixtime", "whole pattern?", Gives::Text, |r| {
         let instant = scaled(r.whole(0), 1_000_000)?;
         Ok(written(instant, r.text_or(1, USUAL), r.zone())?.into())
     }),
-    Function::new("to_timestamp to_timestamp_ltz", "any text?", Gives::Time, |r| {
+    Function::new("to_timestamp to_timestamp_ltz", "any pattern?", Gives::Time, |r| {
         Ok(instant(r, r.has(1).then(|| r.text(1)))?.into())
     }),
-    Function::new("try_to_timestamp", "any text?", Gives::Time, |r| {
+    Function::new("try_to_timestamp", "any pattern?", Gives::Time, |r| {
         Ok(instant(r, r.has(1).then(|| r.text(1))).ok().into())
     }),
-    Function::new("to_timestamp_ntz", "any text?", Gives::Of(|_, _| types::timestamp_ntz()), |r| {
-        match text(r) {
+    Function::new(
+        "to_timestamp_ntz",
+        "any pattern?",
+        Gives::Of(|_, _| types::timestamp_ntz()),
+        |r| match text(r) {
             Some(text) if r.has(1) => Ok(TimePattern::read(r.text(1))?.clock(text)?.into()),
             _ => Ok(r.zone().clock(instant(r, None)?).into()),
-        }
-    }),
-    Function::new("to_date", "any text?", Gives::Date, |r| Ok(day(r)?.into())),
-    Function::new("try_to_date", "any text?", Gives::Date, |r| Ok(day(r).ok().into())),
-    Function::new("unix_timestamp to_unix_timestamp", "any text?", Gives::Long, |r| {
+        },
+    ),
+    Function::new("to_date", "any pattern?", Gives::Date, |r| Ok(day(r)?.into())),
+    Function::new("try_to_date", "any pattern?", Gives::Date, |r| Ok(day(r).ok().into())),
+    Function::new("unix_timestamp to_unix_timestamp", "any pattern?", Gives::Long, |r| {
         let instant = instant(r, Some(r.text_or(1, USUAL)))?;
         // Towards 1970, unlike `unix_seconds`.
         Ok((instant / 1_000_000).into())
