@@ -34,13 +34,13 @@ pub mod prelude {
     pub use crate::engine::trigger::Trigger;
     pub use crate::error::{Error, Result};
     pub use crate::functions::{avg, count, count_all, current_timestamp, max, min, sum};
-    pub use crate::functions::{window, window_sliding};
+    pub use crate::functions::{session_window, window, window_sliding};
     pub use datafusion::prelude::{Expr, JoinType, cast, col, ident, lit, when};
 }
 
 /// All functions of expressions: DataFusion's, and those that only a stream has.
 pub mod functions {
-    pub use crate::sql::frame::{current_timestamp, window, window_sliding};
+    pub use crate::sql::frame::{current_timestamp, session_window, window, window_sliding};
     pub use datafusion::functions::expr_fn::*;
     pub use datafusion::functions_aggregate::count::count_all;
     pub use datafusion::functions_aggregate::expr_fn::*;

@@ -44,8 +44,8 @@ macro_rules! areas {
 }
 
 areas! {
-    functions expressions stateless window watermark aggregate duplicates limit join views source
-    restart sinks errors
+    functions expressions stateless window session watermark aggregate duplicates limit join views
+    source restart sinks errors
 }
 
 #[test]

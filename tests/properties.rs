@@ -101,14 +101,19 @@ fn run(pipeline: &str, files: &[String], fates: &[Fate], into: Output) -> World 
     world
 }
 
+fn window(start: &str, end: &str) -> String {
+    format!("{start} to {end}")
+}
+
 /// What is said of each group in the end, and how often it was said.
 type Answer = BTreeMap<(String, String), (Value, usize)>;
 
 fn answer(rows: &[RecordBatch]) -> Answer {
     let mut answer = Answer::new();
     for row in objects(rows) {
-        let start = row["w"]["start"].as_str().unwrap().to_string();
-        let group = (start, row["k"].as_str().unwrap().to_string());
+        let bound = |name: &str| row["w"][name].as_str().unwrap().to_string();
+        let group =
+            (window(&bound("start"), &bound("end")), row["k"].as_str().unwrap().to_string());
         let said = answer.get(&group).map_or(0, |(_, said)| *said);
         answer.insert(group, (json!([row["n"], row["v"], row["hi"]]), said + 1));
     }
@@ -125,13 +130,55 @@ fn by_definition(rows: &[Row], size: i64, slide: i64) -> BTreeMap<(String, Strin
     for &(minute, key, value) in rows {
         for start in minute - size + 1..=minute {
             if (NOON + start).rem_euclid(slide) == 0 {
-                groups.entry((time(start), format!("k{key}"))).or_default().push(value);
+                let window = window(&time(start), &time(start + size));
+                groups.entry((window, format!("k{key}"))).or_default().push(value);
             }
         }
     }
-    let sum = |values: &[i32]| values.iter().sum::<i32>();
-    let told = |values: Vec<i32>| json!([values.len(), sum(&values), values.iter().max()]);
-    groups.into_iter().map(|(group, values)| (group, told(values))).collect()
+    groups.into_iter().map(|(group, values)| (group, told(&values))).collect()
+}
+
+/// What is said of a group with these values.
+fn told(values: &[i32]) -> Value {
+    json!([values.len(), values.iter().sum::<i32>(), values.iter().max()])
+}
+
+fn sessions(mode: &str, gap: &str) -> String {
+    pipeline(mode, &format!("ts, {gap}")).replace("window(", "session_window(")
+}
+
+/// A gap that depends on the row, in SQL, and what it is in minutes.
+const GAP: &str = "CASE WHEN v > 12 THEN '9 minutes' WHEN v > 0 THEN '2 minutes' \
+                   WHEN v = 0 THEN '-1 minutes' ELSE NULL END";
+
+fn gap(&(_, _, value): &Row) -> i64 {
+    match value {
+        13.. => 9,
+        1.. => 2,
+        _ => 0,
+    }
+}
+
+/// Sessions by their definition: each row is one, and any two of a key that touch become one.
+fn sessions_by_definition(
+    rows: &[Row],
+    gap: impl Fn(&Row) -> i64,
+) -> BTreeMap<(String, String), Value> {
+    let in_one = rows.iter().filter(|row| gap(row) > 0);
+    let mut sessions: Vec<(u8, i64, i64, Vec<i32>)> =
+        in_one.map(|row| (row.1, row.0, row.0 + gap(row), vec![row.2])).collect();
+    let pairs = |n: usize| (0..n).flat_map(move |a| (0..n).map(move |b| (a, b)));
+    while let Some((a, b)) = pairs(sessions.len()).filter(|(a, b)| a > b).find(|&(a, b)| {
+        let (a, b) = (&sessions[a], &sessions[b]);
+        a.0 == b.0 && a.1 <= b.2 && b.1 <= a.2
+    }) {
+        let (a, b) = (sessions.remove(a), sessions.remove(b));
+        sessions.push((a.0, a.1.min(b.1), a.2.max(b.2), [a.3, b.3].concat()));
+    }
+    let named = |(key, start, end, values): (u8, i64, i64, Vec<i32>)| {
+        ((window(&time(start), &time(end)), format!("k{key}")), told(&values))
+    };
+    sessions.into_iter().map(named).collect()
 }
 
 fn last_words(answer: Answer) -> BTreeMap<(String, String), Value> {
@@ -191,5 +238,37 @@ proptest! {
         let pipeline = pipeline("update", &format!("ts, '{size} minutes', '{slide} minutes'"));
         let answer = answer_of(&pipeline, &cut(&rows, &cuts));
         prop_assert_eq!(last_words(answer), by_definition(&rows, size, slide));
+    }
+
+    #[test]
+    fn sessions_are_what_their_definition_says(rows in rows(), cuts in cuts()) {
+        let mut files = cut(&rows, &cuts);
+        files.push(closing());
+        let fixed: fn(&Row) -> i64 = |_| 3;
+        for (gap, minutes) in [("'3 minutes'", fixed), (GAP, gap)] {
+            let answer = answer_of(&sessions("append", gap), &files);
+            prop_assert!(answer.values().all(|(_, said)| *said == 1), "{:?}", answer);
+            prop_assert_eq!(last_words(answer), sessions_by_definition(&rows, minutes));
+        }
+    }
+
+    #[test]
+    fn a_computed_gap_that_is_always_the_same_is_a_fixed_one(rows in rows(), cuts in cuts()) {
+        let files = cut(&rows, &cuts);
+        let computed = sessions("complete", "CASE WHEN v < 100 THEN '3 minutes' END");
+        let fixed = sessions("complete", "'3 minutes'");
+        prop_assert_eq!(answer_of(&computed, &files), answer_of(&fixed, &files));
+    }
+
+    #[test]
+    fn stopping_and_dying_changes_no_session(rows in rows(), cuts in cuts(), fates in fates()) {
+        let mut files = cut(&rows, &cuts);
+        files.push(closing());
+        for mode in ["append", "complete"] {
+            let pipeline = sessions(mode, GAP);
+            let disturbed = run(&pipeline, &files, &fates, Output::Memory);
+            let calm = run(&pipeline, &files, &[], Output::Memory);
+            prop_assert_eq!(answer(&disturbed.written("out")), answer(&calm.written("out")));
+        }
     }
 }

@@ -136,7 +136,7 @@ impl Aggregate {
         if kept.num_rows() == 0 {
             return Ok(vec![fresh]);
         }
-        let kept = with_columns_of(&kept, &self.aggregates.schema())?;
+        let kept = in_schema(&kept, &self.aggregates.schema())?;
         self.aggregates.merge(vec![kept, fresh])
     }
 
@@ -148,7 +148,7 @@ impl Aggregate {
         }
         let states = states
             .iter()
-            .map(|batch| with_columns_of(batch, &self.aggregates.schema()))
+            .map(|batch| in_schema(batch, &self.aggregates.schema()))
             .collect::<Result<Vec<_>>>()?;
         self.aggregates
             .finish(states)?
@@ -258,7 +258,7 @@ impl Operator for Aggregate {
 
 /// The same columns under a schema that says more about them: state is kept as if every column could
 /// be NULL, plans know better.
-fn with_columns_of(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn in_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
     Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &rows)?)
 }
@@ -290,7 +290,11 @@ fn pane_to_windows(batch: &RecordBatch, column: usize, spec: WindowSpec) -> Resu
 }
 
 /// The struct of start and end; NULL where there is no window.
-fn window_column(starts: ArrayRef, ends: ArrayRef, result: &DataType) -> Result<ArrayRef> {
+pub(super) fn window_column(
+    starts: ArrayRef,
+    ends: ArrayRef,
+    result: &DataType,
+) -> Result<ArrayRef> {
     let DataType::Struct(fields) = result else {
         return Err(Error::internal(format!("a window has the type {result}, not struct")));
     };

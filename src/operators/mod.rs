@@ -11,6 +11,7 @@
 //! * [`aggregate`]: groups, with or without windows of event time.
 //! * [`deduplicate`]: the first row of each key.
 //! * [`limit`]: the first rows of all.
+//! * [`session`]: groups by sessions, which merge as rows come.
 //! * [`partial`]: the three DataFusion plans that make, merge and finish partial aggregates.
 //! * [`late`]: the one rule for "too late".
 
@@ -19,6 +20,7 @@ pub mod deduplicate;
 pub mod late;
 pub mod limit;
 pub mod partial;
+pub mod session;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use super::deduplicate::DeduplicateNode;
 use super::plan::is_streaming;
-use super::watermark::event_time_delay;
+use super::watermark::{event_time_delay, is_session};
 use crate::error::{Error, Result};
 
 /// What a query writes in each batch.
@@ -70,6 +70,7 @@ pub fn check(plan: &LogicalPlan, mode: Mode, checks: Checks) -> Result<()> {
     if checks.correctness && mode != Mode::Append {
         each_node(plan, &mut |node| remembers_what_changes(node, mode))?;
     }
+    aggregates.iter().try_for_each(|aggregate| check_sessions(aggregate, mode))?;
     match (mode, aggregates.first()) {
         (Mode::Complete, None) => refuse(
             MODE,
@@ -137,6 +138,35 @@ fn closes(aggregate: &Aggregate) -> bool {
     keys.into_iter().any(|field| event_time_delay(field).is_some())
 }
 
+/// Whether an aggregation merges sessions: a key is one.
+fn merges_sessions(aggregate: &Aggregate) -> bool {
+    let keys = aggregate.schema.fields().iter().take(aggregate.group_expr.len());
+    keys.into_iter().any(|field| is_session(field))
+}
+
+fn check_sessions(aggregate: &Aggregate, mode: Mode) -> Result<()> {
+    if !merges_sessions(aggregate) {
+        return Ok(());
+    }
+    if mode == Mode::Update {
+        return refuse(
+            MODE,
+            "output mode update writes what has changed, and a session that grows changes its key",
+            "set TBLPROPERTIES ('outputMode' = 'append') to write sessions that have ended",
+        );
+    }
+    // A constant parts nothing; Spark removes it before it counts the keys.
+    let keys = aggregate.group_expr.iter().filter(|key| !matches!(key, Expr::Literal(..)));
+    if keys.count() > 1 {
+        return Ok(());
+    }
+    refuse(
+        "_LEGACY_ERROR_TEMP_3068",
+        "sessions of all rows together are not possible on a stream",
+        "add a key: GROUP BY session_window(ts, '5 minutes'), user_id",
+    )
+}
+
 fn append_without_event_time(aggregate: &Aggregate) -> Result<()> {
     let watermarked = aggregate
         .input
@@ -192,7 +222,13 @@ pub(super) fn built_today(plan: &LogicalPlan) -> Result<()> {
     each_node(plan, &mut |node| {
         streaming_subquery(node)?;
         if !is_streaming(node) {
-            return Ok(());
+            return match node {
+                LogicalPlan::Aggregate(aggregate) if merges_sessions(aggregate) => not_yet(
+                    "session_window over a still table",
+                    "read the table with STREAM, or compute its sessions in a table of their own",
+                ),
+                _ => Ok(()),
+            };
         }
         match node {
             LogicalPlan::Limit(limit) if limit.skip.is_some() => {

@@ -105,11 +105,6 @@ impl Dialect for Spark {
         true
     }
 
-    // `EXTRACT(DOW_ISO FROM ts)`.
-    fn allow_extract_custom(&self) -> bool {
-        true
-    }
-
     fn allow_extract_single_quotes(&self) -> bool {
         true
     }

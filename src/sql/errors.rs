@@ -118,8 +118,9 @@ fn classify(
         DataFusionError::External(inner) => match inner.downcast::<Error>() {
             Ok(ours) if ours.place().is_some() => *ours,
             Ok(ours) => {
-                let window = ours.message().contains("window");
-                let place = place.or_else(|| find(text, query, "window").filter(|_| window));
+                let mut named = ["session_window", "window"].into_iter();
+                let named = named.find(|word| ours.message().contains(word));
+                let place = place.or_else(|| find(text, query, named?));
                 ours.at(text.place(place.unwrap_or(query)))
             }
             Err(other) => at(Error::sql("INVALID_QUERY", other.to_string())),

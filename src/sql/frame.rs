@@ -18,14 +18,14 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
 
 use super::deduplicate::deduplicate;
 use super::errors;
-use super::functions::{BatchTime, batch_time_functions, window_udf};
+use super::functions::{BatchTime, batch_time_functions, session_window_udf, window_udf};
 use super::interval::Interval;
 use super::plan::{self, Planned, QueryPlan, TableRead, is_streaming, slot_of};
 use super::watermark::{self, WatermarkNode};
+use super::window::Asked;
 use super::{check, optimizer};
 use crate::batch::{Slot, SlotTable};
 use crate::error::{Error, Place, Result, Span};
-use crate::window::WindowSpec;
 
 /// A table as the leaf of a plan. `alias` is what its columns can be qualified with.
 pub fn scan(read: &TableRead, alias: &str) -> Result<LogicalPlan> {
@@ -62,6 +62,22 @@ pub fn window(time: Expr, size: &str) -> Expr {
 /// ```
 pub fn window_sliding(time: Expr, size: &str, slide: &str) -> Expr {
     window_udf().call(vec![time, lit(size), lit(slide)])
+}
+
+/// `session_window(time, '5 minutes')`: the session that a time belongs to, a struct of `start` and
+/// `end`. A session is rows of one group of which none is further than the gap from the one before; it
+/// ends one gap after the last of them. The gap is a text such as `lit("5 minutes")`, or an expression
+/// that gives each row its own; a row without a gap, or with one not longer than nothing, is left out.
+/// A grouping needs one more key beside it.
+///
+/// ```
+/// use strandline::prelude::*;
+/// let gap = when(col("device").eq(lit("phone")), lit("5 minutes")).otherwise(lit("30 minutes"))?;
+/// let keys = vec![session_window(col("timestamp"), gap), col("user_id")];
+/// # Ok::<(), Error>(())
+/// ```
+pub fn session_window(time: Expr, gap: Expr) -> Expr {
+    session_window_udf().call(vec![time, gap])
 }
 
 /// `current_timestamp()`: when the batch started, the same for all its rows.
@@ -144,8 +160,9 @@ pub fn resolve(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     Ok(match (field, resolved) {
         (_, column @ Expr::Column(_)) => column,
         (Some(field), other) => other.alias(field),
-        (None, window @ Expr::ScalarFunction(_)) if WindowSpec::of(&window)?.is_some() => {
-            window.alias(super::WINDOW)
+        (None, Expr::ScalarFunction(call)) if Asked::is_window_function(call.name()) => {
+            let name = call.name().to_owned();
+            Expr::ScalarFunction(call).alias(name)
         }
         (None, other) => other,
     })

@@ -26,16 +26,13 @@ impl Interval {
         let mut whole = Self::default();
         let mut parts = 0;
         while let Some(number) = words.next() {
-            // `+ 5 days`, `- 5 days` and `5days` are Spark's too.
+            // `+ 5 days` and `- 5 days` are Spark's too; `5days` is not.
             let (number, unit) = match number {
                 "+" | "-" => {
                     let sign = if number == "-" { "-" } else { "" };
                     (format!("{sign}{}", words.next().unwrap_or("")), words.next())
                 }
-                _ => match number.find(|c: char| c.is_alphabetic()) {
-                    Some(at) if at > 0 => (number[..at].to_owned(), number.get(at..)),
-                    _ => (number.to_owned(), words.next()),
-                },
+                _ => (number.to_owned(), words.next()),
             };
             let Some(unit) = unit else {
                 return Err(format!("'{text}' lacks a unit after {number}"));
@@ -46,15 +43,16 @@ impl Interval {
         if parts == 0 { Err("the interval is empty".to_owned()) } else { Ok(whole) }
     }
 
-    /// So many of a unit: `("10", "minutes")`. Only seconds and shorter take a fraction.
+    /// So many of a unit: `("10", "minutes")`. Only seconds take a fraction. Spark knows no short
+    /// names of units.
     pub fn of(number: &str, unit: &str) -> Result<Self, String> {
         let unit = unit.to_lowercase();
         let singular = unit.strip_suffix('s').unwrap_or(&unit);
         let micros = match singular {
-            "u" | "microsecond" => 1,
-            "m" | "millisecond" => 1_000,
-            "second" | "sec" => SECOND,
-            "minute" | "min" => 60 * SECOND,
+            "microsecond" => 1,
+            "millisecond" => 1_000,
+            "second" => SECOND,
+            "minute" => 60 * SECOND,
             "hour" => 3600 * SECOND,
             _ => 0,
         };
@@ -67,7 +65,7 @@ impl Interval {
         let (months, days) = match singular {
             "day" => (0, 1),
             "week" => (0, 7),
-            "month" | "mon" => (1, 0),
+            "month" => (1, 0),
             "year" => (12, 0),
             _ => return Err(format!("'{unit}' is not a unit of time")),
         };
@@ -144,7 +142,7 @@ impl Interval {
         let sign = if self.micros < 0 { "-" } else { "" };
         let (seconds, fraction) =
             (self.micros.unsigned_abs() / 1_000_000, self.micros.unsigned_abs() % 1_000_000);
-        format!("{} mons {} days {sign}{seconds}.{fraction:06} secs", self.months, self.days)
+        format!("{} months {} days {sign}{seconds}.{fraction:06} seconds", self.months, self.days)
     }
 }
 
@@ -159,7 +157,7 @@ fn scaled(number: &str, unit: i64) -> Option<i64> {
         None => (false, number),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if (!fraction.is_empty() && unit > SECOND) || fraction.len() > 9 || digits.starts_with('-') {
+    if (!fraction.is_empty() && unit != SECOND) || fraction.len() > 9 || digits.starts_with('-') {
         return None;
     }
     let mut micros = whole.parse::<i64>().ok()?.checked_mul(unit)?;
@@ -203,5 +201,8 @@ mod tests {
         assert_eq!(Interval::parse("5 moons").unwrap_err(), "'moons' is not a unit of time");
         assert_eq!(Interval::parse("x minutes").unwrap_err(), "'x' is not a whole number");
         assert!(Interval::parse("").is_err());
+        for unread in ["5minutes", "5 mins", "5 sec", "0.5 minutes", "INTERVAL '5' MINUTE"] {
+            assert!(Interval::parse(unread).is_err(), "{unread}");
+        }
     }
 }

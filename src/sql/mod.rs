@@ -56,7 +56,7 @@ mod windows;
 pub use catalog::Catalog;
 pub use check::{Checks, Mode, check};
 pub use deduplicate::DeduplicateNode;
-pub use functions::{BatchTime, WINDOW, WINDOW_TIME};
+pub use functions::{BatchTime, SESSION_WINDOW, WINDOW, WINDOW_TIME};
 pub use interval::Interval;
 pub use optimizer::session;
 pub use options::Options;
@@ -67,7 +67,9 @@ pub use statements::{
     ViewDefinition, parse, parse_columns,
 };
 pub use types::{spark_name, timestamp, timestamp_ntz};
-pub use watermark::{EVENT_TIME_DELAY, WatermarkDefinition, WatermarkNode, event_time_delay};
+pub use watermark::{
+    EVENT_TIME_DELAY, WatermarkDefinition, WatermarkNode, event_time_delay, is_session,
+};
 
 #[cfg(test)]
 mod tests;

@@ -66,10 +66,11 @@ impl Spelling {
     }
 }
 
-/// Prepares a parsed query: `window` stands for the grouping's window, Spark's function names
-/// become the planner's, and columns without a name get one. A call of a function that Spark does
-/// not have is refused here, where its name still stands as the user wrote it; `known` are the
-/// functions that there are. Gives the generators, for which relations stand in the query now.
+/// Prepares a parsed query: `window` (or `session_window`) stands for the grouping's window, Spark's
+/// function names become the planner's, and columns without a name get one. A call of a function
+/// that Spark does not have is refused here, where its name still stands as the user wrote it;
+/// `known` are the functions that there are. Gives the generators, for which relations stand in the
+/// query now.
 pub(super) fn prepare(
     query: &mut Query,
     clauses: &[Clause],
@@ -79,7 +80,10 @@ pub(super) fn prepare(
     let mut prepare = Prepare { clauses, generators: vec![], text: Some(text), known };
     match query.visit(&mut prepare) {
         ControlFlow::Break(wrong) => Err(wrong),
-        ControlFlow::Continue(()) => Ok(prepare.generators),
+        ControlFlow::Continue(()) => {
+            let _ = query.visit(&mut FieldsAsText);
+            Ok(prepare.generators)
+        }
     }
 }
 
@@ -87,6 +91,7 @@ pub(super) fn prepare(
 pub(super) fn prepare_expression(expr: &mut Expr) {
     let mut prepare = Prepare { clauses: &[], generators: vec![], text: None, known: &[] };
     let _ = expr.visit(&mut prepare);
+    let _ = expr.visit(&mut FieldsAsText);
 }
 
 struct Prepare<'a> {
@@ -167,54 +172,71 @@ impl VisitorMut for Prepare<'_> {
         functions::named_zip(expr);
         super::casts::respell(expr);
         super::literals::respell(expr);
-        // The planner takes `window(…).start` only with the field as text.
-        if let Expr::CompoundFieldAccess { access_chain, .. } = expr {
-            for access in access_chain {
-                if let AccessExpr::Dot(field) = access
-                    && let Expr::Identifier(name) = field
-                {
-                    let name = Value::SingleQuotedString(std::mem::take(&mut name.value));
-                    *field = Expr::Value(name.into());
-                }
-            }
-        }
+        fields_as_text(expr);
         ControlFlow::Continue(())
     }
 }
 
-/// The `window(…)` call in a GROUP BY, for which the name `window` stands in the other clauses.
-fn grouping_window(select: &Select) -> Option<Expr> {
+/// Calls are respelt by writing and reading them again, which makes names of the texts in them.
+struct FieldsAsText;
+
+impl VisitorMut for FieldsAsText {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        fields_as_text(expr);
+        ControlFlow::Continue(())
+    }
+}
+
+/// The planner takes `window(…).start` only with the field as text.
+fn fields_as_text(expr: &mut Expr) {
+    let Expr::CompoundFieldAccess { access_chain, .. } = expr else { return };
+    for access in access_chain {
+        if let AccessExpr::Dot(field) = access
+            && let Expr::Identifier(name) = field
+        {
+            let name = Value::SingleQuotedString(std::mem::take(&mut name.value));
+            *field = Expr::Value(name.into());
+        }
+    }
+}
+
+/// The `window(…)` or `session_window(…)` call in a GROUP BY, for which the name of its function
+/// stands in the other clauses.
+fn grouping_window(select: &Select) -> Option<Function> {
     let GroupByExpr::Expressions(keys, _) = &select.group_by else { return None };
-    keys.iter()
-        .flat_map(|key| match key {
-            Expr::GroupingSets(sets) | Expr::Rollup(sets) | Expr::Cube(sets) => {
-                sets.iter().flatten().collect()
-            }
-            key => vec![key],
-        })
-        .find(|key| {
-            matches!(key, Expr::Function(f)
-            if f.name.to_string().eq_ignore_ascii_case(functions::WINDOW))
-        })
-        .cloned()
+    let keys = keys.iter().flat_map(|key| match key {
+        Expr::GroupingSets(sets) | Expr::Rollup(sets) | Expr::Cube(sets) => {
+            sets.iter().flatten().collect()
+        }
+        key => vec![key],
+    });
+    keys.into_iter().find_map(|key| match key {
+        Expr::Function(call) if is_window_function(&call.name.to_string()) => Some(call.clone()),
+        _ => None,
+    })
+}
+
+fn is_window_function(name: &str) -> bool {
+    [functions::WINDOW, functions::SESSION_WINDOW].iter().any(|f| name.eq_ignore_ascii_case(f))
 }
 
 /// Puts the call in place of the name `window` and of the start of `window.start`. What stands
 /// inside a call of its own (`window_time(window)`) stays: Spark does not resolve it either.
-fn replace_window(expr: &mut Expr, window: &Expr) {
-    let is_window = |i: &Ident| i.value.eq_ignore_ascii_case(functions::WINDOW);
+fn replace_window(expr: &mut Expr, window: &Function) {
+    let is_window = |i: &Ident| i.value.eq_ignore_ascii_case(&window.name.to_string());
     match expr {
-        Expr::Identifier(name) if is_window(name) => *expr = window.clone(),
+        Expr::Identifier(name) if is_window(name) => *expr = Expr::Function(window.clone()),
         Expr::CompoundIdentifier(parts) if parts.first().is_some_and(is_window) => {
             let access = parts.drain(1..).map(|part| AccessExpr::Dot(Expr::Identifier(part)));
             let access_chain = access.collect();
-            *expr = Expr::CompoundFieldAccess { root: Box::new(window.clone()), access_chain };
+            let root = Box::new(Expr::Function(window.clone()));
+            *expr = Expr::CompoundFieldAccess { root, access_chain };
         }
         Expr::Function(call) => {
             let own = call.name.to_string();
-            if own.eq_ignore_ascii_case(functions::WINDOW)
-                || own.eq_ignore_ascii_case(functions::WINDOW_TIME)
-            {
+            if is_window_function(&own) || own.eq_ignore_ascii_case(functions::WINDOW_TIME) {
                 return;
             }
             if let FunctionArguments::List(list) = &mut call.args {
@@ -327,7 +349,7 @@ fn spark_text(expr: &Expr) -> String {
 
 fn spark_call(call: &Function) -> String {
     let name = call.name.to_string().to_lowercase().replace('`', "");
-    if name == functions::WINDOW {
+    if is_window_function(&name) {
         return name;
     }
     let FunctionArguments::List(list) = &call.args else { return format!("{name}()") };

@@ -20,7 +20,7 @@ use super::generators::Generators;
 use super::options::Options;
 use super::relations::{self, Relations};
 use super::statements::StreamingTableDefinition;
-use super::tokens::{is_word, parse_whole, span_of};
+use super::tokens::{parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
 use super::{deduplicate, grouping_sets, lateral_alias, meaning, names, unions, windows};
 use crate::batch::{Slot, SlotTable};
@@ -130,7 +130,6 @@ pub(super) fn ready(plan: LogicalPlan, state: &SessionState) -> PlanResult<Logic
 
 /// Tokens → tree → logical plan.
 pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<Planned> {
-    not_built_yet(scope, query)?;
     let mut clauses = Vec::new();
     let spelt = scope.spelling.lock().unwrap_or_else(PoisonError::into_inner).respell(query);
     let tokens = deduplicate::rewrite(&spelt);
@@ -164,18 +163,6 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
         }
     };
     Ok(Planned { plan, written })
-}
-
-/// What the planner would call an unknown function or a wrong column.
-fn not_built_yet(scope: &Scope, query: &[TokenWithSpan]) -> Result<()> {
-    match query.iter().find(|token| is_word(token, "session_window")) {
-        Some(token) => {
-            Err(Error::sql("UNSUPPORTED_FEATURE", "session windows are not supported yet")
-                .hint("group by window(ts, '5 minutes') instead")
-                .at(scope.text.place(span_of(&scope.text, std::slice::from_ref(token)))))
-        }
-        None => Ok(()),
-    }
 }
 
 /// Puts the written spelling on the output columns, which lose their table.

@@ -127,7 +127,7 @@ impl Question {
 
 /// The functions of a session that have a name in Spark.
 fn known_functions(state: &SessionState) -> Vec<String> {
-    let scalar = state.scalar_functions().keys();
+    let scalar = state.scalar_functions().keys().chain(state.higher_order_functions().keys());
     let all =
         scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
     all.filter(|name| is_spark(name)).cloned().collect()
@@ -166,11 +166,4 @@ pub fn ddl(schema: &Schema) -> String {
         }
     });
     columns.collect::<Vec<_>>().join(", ")
-}
-
-/// The functions that there are, by Spark's names.
-fn known_functions(state: &SessionState) -> Vec<String> {
-    let scalar = state.scalar_functions().keys().chain(state.higher_order_functions().keys());
-    let known = scalar.chain(state.aggregate_functions().keys());
-    known.filter(|name| is_spark(name)).cloned().collect()
 }

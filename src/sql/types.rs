@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, IntervalUnit, TimeUnit};
 use datafusion::sql::sqlparser::ast::{ArrayElemTypeDef, DataType as SqlType, ExactNumberInfo};
 
 /// The Arrow type of Spark's TIMESTAMP.
@@ -41,6 +41,7 @@ pub(super) fn arrow_type(sql: &SqlType) -> Result<DataType, String> {
         S::Timestamp(_, _) => timestamp(),
         S::TimestampNtz(_) => timestamp_ntz(),
         S::Binary(_) => DataType::Binary,
+        S::Interval { fields: None, .. } => DataType::Interval(IntervalUnit::MonthDayNano),
         S::Array(ArrayElemTypeDef::AngleBracket(element)) => {
             DataType::List(Arc::new(Field::new("item", arrow_type(element)?, true)))
         }

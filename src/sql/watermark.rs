@@ -36,6 +36,25 @@ pub fn event_time_delay(field: &Field) -> Option<i64> {
     }
 }
 
+/// The key of a field's metadata that says that a struct is a window of event time, and of which
+/// kind: [`GRID`] or [`SESSION`]. It flows as the mark of event time does, but belongs to windows
+/// of any time. A struct of a start and an end is no window without it, as in Spark.
+pub const WINDOW_KIND: &str = "strandline.window";
+/// The kind of windows whose place does not depend on the rows: `window(…)`.
+pub const GRID: &str = "grid";
+/// The kind of windows that the rows make: `session_window(…)`.
+pub const SESSION: &str = "session";
+
+/// Whether a field is a window, of either kind.
+pub fn is_window(field: &Field) -> bool {
+    field.metadata().contains_key(WINDOW_KIND)
+}
+
+/// Whether a field is a session: grouping by it merges those that touch.
+pub fn is_session(field: &Field) -> bool {
+    field.metadata().get(WINDOW_KIND).is_some_and(|kind| kind == SESSION)
+}
+
 /// One `WATERMARK` clause of a query.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WatermarkDefinition {

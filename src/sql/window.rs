@@ -1,13 +1,138 @@
-//! `window(ts, size[, slide[, start]])` in a query: which shapes Spark takes, and where a plan asks
-//! for one.
+//! `window(ts, size[, slide[, start]])` and `session_window(ts, gap)` in a query: which shapes Spark
+//! takes, and where a plan asks for one.
 
-use datafusion::logical_expr::Expr;
+use arrow::datatypes::{DataType, IntervalMonthDayNano};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::scalar::ScalarValue;
 
 use super::functions;
 use super::interval::Interval;
+use super::types;
 use crate::error::{Error, Result};
 use crate::window::WindowSpec;
+
+/// A window that an expression asks for.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    /// The time, or the window column, that is put into a window.
+    pub(super) time: Expr,
+    /// Into which.
+    pub(super) shape: Shape,
+    /// The call as it stands.
+    pub(super) call: ScalarFunction,
+}
+
+/// Which windows are asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Shape {
+    /// Those of `window(…)`.
+    Grid(WindowSpec),
+    /// Those that `session_window(…)` makes of rows with this gap.
+    Session { gap: Expr },
+}
+
+/// Two calls that mean the same, however they are written, ask for one window.
+impl PartialEq for Asked {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.time, &self.shape) == (&other.time, &other.shape)
+    }
+}
+
+impl Asked {
+    /// What an expression asks for, alone or under an alias; `None` if it is something else.
+    pub(super) fn of(expr: &Expr) -> Result<Option<Self>> {
+        let mut inner = expr;
+        while let Expr::Alias(alias) = inner {
+            inner = &alias.expr;
+        }
+        let Expr::ScalarFunction(call) = inner else { return Ok(None) };
+        let shape = match (call.name(), call.args.as_slice()) {
+            (functions::WINDOW, [_, shape @ ..]) => Shape::Grid(WindowSpec::of_arguments(shape)?),
+            (functions::SESSION_WINDOW, [_, gap]) => Shape::Session { gap: gap.clone() },
+            _ => return Ok(None),
+        };
+        Ok(Some(Self { time: call.args[0].clone(), shape, call: call.clone() }))
+    }
+
+    /// Whether a function of this name asks for a window.
+    pub(super) fn is_window_function(name: &str) -> bool {
+        name == functions::WINDOW || name == functions::SESSION_WINDOW
+    }
+
+    /// Whether one time may be in several of the windows.
+    pub(super) fn overlaps(&self) -> bool {
+        matches!(self.shape, Shape::Grid(spec) if !spec.is_tumbling())
+    }
+
+    /// The call as an expression.
+    pub(super) fn call(&self) -> Expr {
+        Expr::ScalarFunction(self.call.clone())
+    }
+}
+
+/// A call of `session_window` with its types checked and a constant gap read; any other call as it
+/// is. Text that is no interval is no gap, as in Spark, and no error.
+pub(super) fn settled_session(
+    mut call: ScalarFunction,
+    schema: &DFSchema,
+) -> Result<ScalarFunction> {
+    let (functions::SESSION_WINDOW, [time, gap]) = (call.func.name(), call.args.as_mut_slice())
+    else {
+        return Ok(call);
+    };
+    // Text is read by the function itself, which knows what Spark takes for an interval.
+    if let Expr::Cast(cast) = gap
+        && matches!(cast.field.data_type(), DataType::Interval(_))
+        && cast.expr.get_type(schema)? == DataType::Utf8
+    {
+        *gap = std::mem::take(cast.expr.as_mut());
+    }
+    let time = time.get_type(schema)?;
+    if functions::time_of(&time).is_none() {
+        return Err(Error::sql(
+            "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE",
+            format!(
+                "session_window needs a time, found {}",
+                types::spark_name(&time).to_uppercase()
+            ),
+        )
+        .hint("give it a TIMESTAMP: session_window(to_timestamp(column), '5 minutes')"));
+    }
+    if let Expr::Literal(ScalarValue::Utf8(text) | ScalarValue::Utf8View(text), _) = gap {
+        let gap_read = text.as_deref().and_then(|text| Interval::parse(text).ok());
+        let value = gap_read.and_then(|gap| {
+            let (months, days) = (gap.months.try_into().ok()?, gap.days.try_into().ok()?);
+            Some(IntervalMonthDayNano::new(months, days, gap.micros.checked_mul(1000)?))
+        });
+        *gap = Expr::Literal(ScalarValue::IntervalMonthDayNano(value), None);
+        return Ok(call);
+    }
+    let of_type = gap.get_type(schema)?;
+    let taken = match &of_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,
+        DataType::Interval(_) => !gap.exists(|part| Ok(is_interval_literal(part)))?,
+        _ => false,
+    };
+    if taken {
+        return Ok(call);
+    }
+    let what = format!(
+        "the gap of a session_window is {}, not a text such as '5 minutes'",
+        types::spark_name(&of_type).to_uppercase()
+    );
+    Err(Error::sql("_LEGACY_ERROR_TEMP_1040", what).hint(
+        "write the gap as text, session_window(ts, '5 minutes'), also in CASE; Spark takes no \
+         INTERVAL literal here",
+    ))
+}
+
+/// `INTERVAL 5 MINUTES` is of one of Spark's two types of interval that are not of the calendar.
+fn is_interval_literal(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _))
+}
 
 /// What SQL says of a window: the numbers and what they mean are in [`crate::window`].
 impl WindowSpec {

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 ///
 /// Reaches into structs, not into lists: a list of floats as a key is rare enough to be compared
 /// bit by bit.
-pub(super) fn normalise(column: &ArrayRef) -> ArrayRef {
+pub fn normalise(column: &ArrayRef) -> ArrayRef {
     match column.data_type() {
         DataType::Float32 => Arc::new(
             column

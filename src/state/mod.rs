@@ -33,6 +33,7 @@ pub mod table;
 mod tests;
 mod unique;
 
+pub use key::normalise;
 pub use multimap::{Finder, Found, RowId};
 pub use shape::StateShape;
 pub use store::{Sealed, StateStore};

@@ -19,17 +19,20 @@ use crate::error::{Error, Result};
 use crate::operators::aggregate::{Aggregate, Emit, EventTime};
 use crate::operators::partial::PartialAggregates;
 use crate::sinks::OutputMode;
-use crate::sql::event_time_delay;
+use crate::sql::{event_time_delay, is_session};
 use crate::window::WindowSpec;
 
 impl Cutter<'_> {
     /// The groups of the aggregation nearest to the sink are those that update mode replaces.
     pub(super) fn aggregate(&mut self, node: AggregateNode) -> Result<LogicalPlan> {
         let output: SchemaRef = Arc::new(node.schema.as_arrow().clone());
-        let keys = output.fields().iter().take(node.group_expr.len());
-        let event_times = keys.filter(|key| event_time_delay(key).is_some()).count();
+        let keys = &output.fields()[..node.group_expr.len()];
+        let event_times = keys.iter().filter(|key| event_time_delay(key).is_some()).count();
         if event_times > 1 && self.mode != OutputMode::Complete {
             return Err(two_event_times());
+        }
+        if let Some(session) = (0..node.group_expr.len()).find(|&i| is_session(output.field(i))) {
+            return self.sessions(node, session, output);
         }
         let event_time = event_time_of(&node)?;
         let watermarked = match event_time {
@@ -40,11 +43,7 @@ impl Cutter<'_> {
         };
         let exec = self.planner.plan(&with_panes(&node, event_time)?)?;
         let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
-        let emit = match self.mode {
-            OutputMode::Append => Emit::Closed,
-            OutputMode::Update => Emit::Touched,
-            OutputMode::Complete => Emit::All,
-        };
+        let emit = self.emit();
         let make = aggregates.make_plan().clone();
         let operator = Aggregate::new(aggregates, event_time, watermarked, emit, output);
         self.groups = Some(Groups {
@@ -52,6 +51,15 @@ impl Cutter<'_> {
             event_time: watermarked.then_some(event_time),
         });
         Ok(self.stage(vec![make], operator, &[node.input.as_ref()], &node.schema))
+    }
+
+    /// Which groups come out in this query's output mode.
+    pub(super) fn emit(&self) -> Emit {
+        match self.mode {
+            OutputMode::Append => Emit::Closed,
+            OutputMode::Update => Emit::Touched,
+            OutputMode::Complete => Emit::All,
+        }
     }
 }
 
@@ -126,7 +134,7 @@ fn with_ends(node: &AggregateNode, column: usize) -> Result<LogicalPlan> {
 
 /// The aggregation in a physical plan, from which its parts are taken: the complete one, or, where
 /// the planner has cut it in two itself, the lower half.
-fn single_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<&AggregateExec> {
+pub(super) fn single_aggregate(plan: &Arc<dyn ExecutionPlan>) -> Result<&AggregateExec> {
     let mut node = plan;
     loop {
         if let Some(aggregate) = node.downcast_ref::<AggregateExec>() {

@@ -14,6 +14,7 @@
 
 mod aggregate;
 mod first_rows;
+mod session;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

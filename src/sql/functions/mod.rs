@@ -32,6 +32,7 @@ mod respell;
 mod rounding;
 mod scalar;
 mod sequence;
+mod session_window;
 mod text;
 mod time_cast;
 mod times;
@@ -46,7 +47,8 @@ pub(super) use batch_time::batch_time_functions;
 pub(super) use lambda::{fields_of_parameters, named_zip};
 pub(super) use registry::{is_spark, wrong_call};
 pub(super) use respell::{function_alias, respell_call};
-pub(super) use window::{window_list, window_time, window_udf};
+pub(super) use session_window::session_window_udf;
+pub(super) use window::{time_of, window_list, window_time, window_udf};
 
 use std::sync::Arc;
 
@@ -54,12 +56,15 @@ use datafusion::logical_expr::{HigherOrderUDF, ScalarUDF};
 
 /// The name of `window(…)`.
 pub const WINDOW: &str = "window";
+/// The name of `session_window(…)`.
+pub const SESSION_WINDOW: &str = "session_window";
 /// The name of `window_time(…)`.
 pub const WINDOW_TIME: &str = "window_time";
 
 /// The scalar functions that every session knows.
 pub(super) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
-    let own = [type_name::type_of(), window_udf(), window_time(), window_list()];
+    let own =
+        [type_name::type_of(), window_udf(), session_window_udf(), window_time(), window_list()];
     own.into_iter().chain(registry::table_functions()).collect()
 }
 

@@ -21,17 +21,21 @@ use datafusion::logical_expr::{
 
 use super::{WINDOW, WINDOW_TIME};
 use crate::sql::types;
-use crate::sql::watermark::EVENT_TIME_DELAY;
+use crate::sql::watermark::{EVENT_TIME_DELAY, GRID, WINDOW_KIND};
 use crate::window::WindowSpec;
 
 /// The name of the function that gives all windows of a time.
 pub(in crate::sql) const WINDOW_LIST: &str = "window_list";
 
-/// The type of a window over times of this type.
-fn window_type(time: &DataType) -> DataType {
+/// The type of a window over times of this type, or over windows of such times.
+pub(super) fn window_type(time: &DataType) -> DataType {
+    let time = match (window_end(time), time) {
+        (Some(end), _) => end.data_type().clone(),
+        (None, time) => time_of(time).unwrap_or_else(types::timestamp),
+    };
     DataType::Struct(Fields::from(vec![
         Field::new("start", time.clone(), true),
-        Field::new("end", time.clone(), true),
+        Field::new("end", time, true),
     ]))
 }
 
@@ -45,17 +49,17 @@ fn window_end(data_type: &DataType) -> Option<&FieldRef> {
     }
 }
 
-/// The type of time that an argument is taken as.
-fn time_type(argument: &DataType) -> PlanResult<DataType> {
+/// The type of time that an argument is taken as; `None` if it is neither a time nor a window.
+///
+/// A window column gets `window_time` around it later: see `windows`.
+pub(in crate::sql) fn time_of(argument: &DataType) -> Option<DataType> {
     match argument {
         DataType::Timestamp(_, zone) => {
-            Ok(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
+            Some(DataType::Timestamp(TimeUnit::Microsecond, zone.clone()))
         }
-        DataType::Utf8 | DataType::Date32 | DataType::Null => Ok(types::timestamp()),
-        other => plan_err!(
-            "Cannot coerce {} to TIMESTAMP: window() needs a time",
-            types::spark_name(other).to_uppercase()
-        ),
+        DataType::Utf8 | DataType::Date32 | DataType::Null => Some(types::timestamp()),
+        window if window_end(window).is_some() => Some(window.clone()),
+        _ => None,
     }
 }
 
@@ -97,8 +101,12 @@ impl ScalarUDFImpl for Window {
         let [time, shape @ ..] = arguments else {
             return plan_err!("window() needs a time and a size");
         };
-        // A window column gets `window_time` around it later: see `windows`.
-        let time = if window_end(time).is_some() { time.clone() } else { time_type(time)? };
+        let Some(time) = time_of(time) else {
+            return plan_err!(
+                "Cannot coerce {} to TIMESTAMP: window() needs a time",
+                types::spark_name(time).to_uppercase()
+            );
+        };
         let mut types = vec![time];
         types.extend(shape.iter().cloned());
         Ok(types)
@@ -106,12 +114,7 @@ impl ScalarUDFImpl for Window {
 
     fn return_type(&self, arguments: &[DataType]) -> PlanResult<DataType> {
         let Some(time) = arguments.first() else { return plan_err!("window() needs a time") };
-        // Over a window column, before the planner has put `window_time` around it.
-        let time = match window_end(time) {
-            Some(end) => end.data_type().clone(),
-            None => time_type(time)?,
-        };
-        let window = window_type(&time);
+        let window = window_type(time);
         Ok(if self.list {
             DataType::List(Arc::new(Field::new("item", window, false)))
         } else {
@@ -122,7 +125,7 @@ impl ScalarUDFImpl for Window {
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> PlanResult<FieldRef> {
         let types: Vec<_> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
         let field = Field::new(self.name(), self.return_type(&types)?, false);
-        Ok(Arc::new(carry_event_time(field, args.arg_fields.first())))
+        Ok(Arc::new(window_field(field, args.arg_fields.first(), GRID)))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
@@ -194,6 +197,13 @@ fn all_windows(spec: &WindowSpec, times: &TimestampMicrosecondArray) -> PlanResu
     let nulls = Some(nulls).filter(|n| n.null_count() > 0);
     let offsets = OffsetBuffer::from_lengths(lengths);
     Ok(Arc::new(ListArray::try_new(item, offsets, Arc::new(windows), nulls)?))
+}
+
+/// The field of a window of some kind over an argument.
+pub(super) fn window_field(field: Field, argument: Option<&FieldRef>, kind: &str) -> Field {
+    let mut field = carry_event_time(field, argument);
+    field.metadata_mut().insert(WINDOW_KIND.to_owned(), kind.to_owned());
+    field
 }
 
 /// The field with the mark of event time that an argument carries.
