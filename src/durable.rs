@@ -250,6 +250,15 @@ pub fn unseal<'a>(kind: &str, bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8]), S
     Ok((body, after))
 }
 
+/// Gives a file another place, making the folders to it. Not durable: after a crash it may be at
+/// either place, whole.
+pub fn move_file(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder).map_err(|e| Error::io("create the folder", folder, e))?;
+    }
+    fs::rename(from, to).map_err(|e| Error::io("move", from, e))
+}
+
 /// Reads a whole file. `None`: there is none of that name.
 pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
     let mut bytes = Vec::new();

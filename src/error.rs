@@ -74,6 +74,7 @@ struct Inner {
     condition: Cow<'static, str>,
     message: String,
     hint: Option<String>,
+    subject: Option<String>,
     place: Option<Place>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
@@ -90,6 +91,7 @@ impl Error {
             condition: condition.into(),
             message: message.into(),
             hint: None,
+            subject: None,
             place: None,
             source: None,
         }))
@@ -160,6 +162,12 @@ impl Error {
         self
     }
 
+    /// Names the option that is meant, for a caller who knows where the user wrote it.
+    pub fn about(mut self, option: impl Into<String>) -> Self {
+        self.0.subject = Some(option.into());
+        self
+    }
+
     /// Adds where in the user's text the error lies.
     pub fn at(mut self, place: Place) -> Self {
         self.0.place = Some(place);
@@ -199,6 +207,11 @@ impl Error {
     /// What the reader can do.
     pub fn hint_text(&self) -> Option<&str> {
         self.0.hint.as_deref()
+    }
+
+    /// The option that is meant.
+    pub fn subject(&self) -> Option<&str> {
+        self.0.subject.as_deref()
     }
 
     /// Where in the user's text the error lies.

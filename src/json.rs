@@ -1,13 +1,16 @@
 //! A walk over the JSON text of one line: takes UTF-8 bytes, gives one value after the other as a
 //! slice of them, never copies and never builds a tree.
 //!
-//! The grammar is Spark's default reader's: JSON, and besides it names and strings in single
-//! quotes, and `NaN`, `Infinity`, `-Infinity`, `-INF` and the like as
-//! numbers. A text that breaks it is
-//! [`Broken`], with the place. A value that nobody needs is walked over with the same care, since
-//! whether a line is whole must not depend on which columns a query reads.
+//! The grammar is JSON and the liberties of a [`Syntax`]; by default Spark's reader takes names and
+//! strings in single quotes, and `NaN`, `Infinity`, `-INF` and the like as numbers. A text that
+//! breaks it is [`Broken`], with the place. A value that nobody needs is walked over with the same
+//! care, since whether a line is whole must not depend on which columns a query reads.
+
+mod syntax;
 
 use std::borrow::Cow;
+
+pub use self::syntax::Syntax;
 
 /// As deep as values may be nested in each other; Spark's reader has the same limit.
 const DEEPEST: usize = 1000;
@@ -86,19 +89,25 @@ impl<'a> Quoted<'a> {
         Ok(())
     }
 
-    /// The character of `XXXX`, or of `XXXX\uXXXX` when it takes a pair of surrogates.
+    /// The character of `XXXX`, or of `XXXX\uXXXX` when it takes a pair of surrogates. Half a pair
+    /// is a question mark, as in Spark.
     fn unicode_escape(&self, rest: &mut &str) -> Result<char, Broken> {
-        let lone = self.broken("has half a surrogate pair");
-        let high = hex_unit(rest).ok_or(lone)?;
+        let cut = self.broken("has \\u without four hexadecimal digits");
+        let high = hex_unit(rest).ok_or(cut)?;
         if !(0xD800..0xE000).contains(&high) {
-            return char::from_u32(high).ok_or(lone);
+            return char::from_u32(high).ok_or(cut);
         }
-        *rest = rest.strip_prefix("\\u").ok_or(lone)?;
-        let low = hex_unit(rest).ok_or(lone)?;
-        if high >= 0xDC00 || !(0xDC00..0xE000).contains(&low) {
-            return Err(lone);
+        let low = rest.strip_prefix("\\u").and_then(|mut behind| {
+            let low = hex_unit(&mut behind).filter(|low| (0xDC00..0xE000).contains(low))?;
+            Some((low, behind))
+        });
+        match low {
+            Some((low, behind)) if high < 0xDC00 => {
+                *rest = behind;
+                char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)).ok_or(cut)
+            }
+            _ => Ok('?'),
         }
-        char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)).ok_or(lone)
     }
 }
 
@@ -131,11 +140,23 @@ pub(crate) struct Cursor<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    syntax: Syntax,
 }
 
 impl<'a> Cursor<'a> {
+    /// A text of Spark's default grammar.
     pub fn new(text: &'a str) -> Self {
-        Self { text, bytes: text.as_bytes(), at: 0 }
+        Self::with(text, Syntax::default())
+    }
+
+    /// A text with these liberties.
+    pub fn with(text: &'a str, syntax: Syntax) -> Self {
+        Self { text, bytes: text.as_bytes(), at: 0, syntax }
+    }
+
+    /// What the text may hold besides JSON.
+    pub fn syntax(&self) -> Syntax {
+        self.syntax
     }
 
     /// Offset of the next byte.
@@ -163,16 +184,34 @@ impl<'a> Cursor<'a> {
         loop {
             match self.peek() {
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
+                Some(b'/') if self.syntax.comments && self.comment() => {}
                 other => return other,
             }
         }
+    }
+
+    /// Takes a comment; `false`, with nothing taken: there is none, or it has no end.
+    #[cold]
+    fn comment(&mut self) -> bool {
+        let rest = &self.bytes[self.at..];
+        let length = match rest.get(1) {
+            Some(b'/') => {
+                let end = rest.iter().position(|b| matches!(b, b'\n' | b'\r'));
+                Some(end.unwrap_or(rest.len()))
+            }
+            Some(b'*') => rest[2..].windows(2).position(|w| w == b"*/").map(|at| at + 4),
+            _ => None,
+        };
+        self.at += length.unwrap_or(0);
+        length.is_some()
     }
 
     /// Takes the next value; of an object or array the opening bracket alone.
     #[inline]
     pub fn token(&mut self) -> Result<Token<'a>, Broken> {
         match self.next_byte() {
-            Some(quote @ (b'"' | b'\'')) => self.quoted(quote).map(Token::Text),
+            Some(b'"') => self.quoted(b'"').map(Token::Text),
+            Some(b'\'') if self.syntax.single_quotes => self.quoted(b'\'').map(Token::Text),
             Some(b'{') => {
                 self.at += 1;
                 Ok(Token::Object)
@@ -186,8 +225,8 @@ impl<'a> Cursor<'a> {
             Some(b't') => self.word("true", Token::Bool(true)),
             Some(b'f') => self.word("false", Token::Bool(false)),
             Some(b'n') => self.word("null", Token::Null),
-            Some(b'N') => self.not_finite(self.at, "NaN"),
-            Some(b'I') => self.not_finite(self.at, "Infinity"),
+            Some(b'N') if self.syntax.non_numeric => self.not_finite(self.at, "NaN"),
+            Some(b'I') if self.syntax.non_numeric => self.not_finite(self.at, "Infinity"),
             Some(_) => self.broken("has something that is no JSON value"),
             None => self.broken("ends before its value is complete"),
         }
@@ -200,8 +239,10 @@ impl<'a> Cursor<'a> {
             return Ok(None);
         }
         let name = match self.next_byte() {
-            Some(quote @ (b'"' | b'\'')) => self.quoted(quote)?,
+            Some(b'"') => self.quoted(b'"')?,
+            Some(b'\'') if self.syntax.single_quotes => self.quoted(b'\'')?,
             None => return self.broken("ends inside an object"),
+            _ if self.syntax.unquoted_names => self.unquoted()?,
             _ => return self.broken("has a field name without quotes"),
         };
         match self.next_byte() {
@@ -294,6 +335,7 @@ impl<'a> Cursor<'a> {
         self.at += 1;
         match self.peek() {
             Some(b'0'..=b'9') if minus => self.number(start),
+            Some(b'I') if !self.syntax.non_numeric => self.broken("has a sign without a number"),
             Some(b'I') if self.bytes[self.at..].starts_with(b"INF") => {
                 self.not_finite(start, "INF")
             }
@@ -307,7 +349,7 @@ impl<'a> Cursor<'a> {
     fn number(&mut self, start: usize) -> Result<Token<'a>, Broken> {
         let first = self.at;
         self.digits();
-        if self.bytes[first] == b'0' && self.at > first + 1 {
+        if self.bytes[first] == b'0' && self.at > first + 1 && !self.syntax.leading_zeros {
             return self.broken("has a number that begins with 0");
         }
         let mut whole = true;
@@ -360,7 +402,9 @@ impl<'a> Cursor<'a> {
                     self.at += 1;
                     self.escape()?;
                 }
-                Some(0..=0x1f) => return self.broken("has a control character in a string"),
+                Some(0..=0x1f) if !self.syntax.control_chars => {
+                    return self.broken("has a control character in a string");
+                }
                 Some(_) => self.at += 1,
                 None => return self.broken("ends inside a string"),
             }
@@ -372,7 +416,11 @@ impl<'a> Cursor<'a> {
 
     fn escape(&mut self) -> Result<(), Broken> {
         match self.peek() {
-            Some(b'"' | b'\'' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at += 1;
+                Ok(())
+            }
+            Some(b'\'') if self.syntax.single_quotes => {
                 self.at += 1;
                 Ok(())
             }
@@ -383,7 +431,27 @@ impl<'a> Cursor<'a> {
                 }
                 _ => self.broken("has \\u without four hexadecimal digits"),
             },
+            Some(_) if self.syntax.any_escape => {
+                self.at += 1;
+                Ok(())
+            }
             _ => self.broken("has an unknown escape in a string"),
         }
+    }
+
+    /// A field name without quotes: letters and digits of Java's names, and a few signs.
+    #[cold]
+    fn unquoted(&mut self) -> Result<Quoted<'a>, Broken> {
+        let start = self.at;
+        let rest = self.text.get(start..).unwrap_or("");
+        let of_name = |c: char| {
+            c.is_ascii_alphanumeric() || matches!(c, '_' | '$' | '@' | '#' | '*' | '-' | '+')
+        };
+        let length = rest.find(|c| !of_name(c)).unwrap_or(rest.len());
+        if length == 0 {
+            return self.broken("has no field name");
+        }
+        self.at += length;
+        Ok(Quoted { written: self.since(start), escaped: false, at: start })
     }
 }

@@ -46,6 +46,9 @@ pub struct StreamingQueryProgress {
     pub sources: Vec<SourceProgress>,
     /// Where the result went.
     pub sink: SinkProgress,
+    /// What `observe` saw; empty, since no query can ask for it yet.
+    #[serde(default)]
+    pub observed_metrics: BTreeMap<String, serde_json::Value>,
 }
 
 /// What one operator with memory did in a batch.
@@ -61,6 +64,9 @@ pub struct StateOperatorProgress {
     /// Milliseconds to compute the batch: update, remove and emit.
     #[serde(default)]
     pub all_updates_time_ms: u64,
+    /// Milliseconds to remove what the watermark has passed; 0, since that is a part of computing.
+    #[serde(default)]
+    pub all_removals_time_ms: u64,
     /// Rows that the watermark removed.
     pub num_rows_removed: u64,
     /// Rows (for aggregations: groups) that came too late.
@@ -69,6 +75,15 @@ pub struct StateOperatorProgress {
     pub memory_used_bytes: u64,
     /// Milliseconds to make the batch's change permanent.
     pub commit_time_ms: u64,
+    /// Parts of the state that are worked on side by side: one.
+    #[serde(default)]
+    pub num_shuffle_partitions: u64,
+    /// Tables of state that the operator has.
+    #[serde(default)]
+    pub num_state_store_instances: u64,
+    /// Numbers of one kind of operator alone.
+    #[serde(default)]
+    pub custom_metrics: BTreeMap<String, u64>,
 }
 
 /// What one source gave to a batch.
@@ -81,6 +96,9 @@ pub struct SourceProgress {
     pub start_offset: serde_json::Value,
     /// How far this batch got.
     pub end_offset: serde_json::Value,
+    /// The end of what the source offered when the batch was decided.
+    #[serde(default)]
+    pub latest_offset: serde_json::Value,
     /// Rows read.
     pub num_input_rows: u64,
     /// Rows a second since the trigger before.
@@ -92,6 +110,9 @@ pub struct SourceProgress {
     /// Lines that could not be read as a row.
     #[serde(default)]
     pub num_corrupt_rows: u64,
+    /// Numbers of one kind of source alone.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, String>,
 }
 
 /// What went into the sink.
@@ -102,6 +123,9 @@ pub struct SinkProgress {
     pub description: String,
     /// Rows handed to the sink.
     pub num_output_rows: u64,
+    /// Numbers of one kind of sink alone.
+    #[serde(default)]
+    pub metrics: BTreeMap<String, String>,
 }
 
 impl StreamingQueryProgress {

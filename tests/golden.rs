@@ -30,7 +30,7 @@ use strandline::engine::query::StepReport;
 use strandline::error::Result;
 use strandline::time::iso_millis;
 
-use crate::world::{Output, World, json};
+use crate::world::{Output, World, json as objects};
 
 /// One test a folder, so that they run side by side and the failing one has a name.
 macro_rules! areas {
@@ -45,7 +45,7 @@ macro_rules! areas {
 
 areas! {
     functions expressions stateless window session watermark aggregate duplicates limit join views
-    source restart sinks errors
+    source json csv restart sinks errors
 }
 
 #[test]
@@ -173,7 +173,7 @@ impl Script {
             // The rows that are in a Delta table now.
             ["table", name] => {
                 let mut said: Vec<String> =
-                    json(&self.world.table(name)?).iter().map(row).collect();
+                    objects(&self.world.table(name)?).iter().map(row).collect();
                 said.sort();
                 Ok(said.join("\n"))
             }
@@ -235,7 +235,7 @@ impl Script {
         for bad in &report.bad {
             let _ = writeln!(said, "  not a row: {}:{}: {}", bad.file, bad.line, bad.reason);
         }
-        let mut rows: Vec<String> = json(&report.rows).iter().map(row).collect();
+        let mut rows: Vec<String> = objects(&report.rows).iter().map(row).collect();
         order(&mut rows);
         rows.iter().for_each(|row| {
             let _ = writeln!(said, "  {row}");

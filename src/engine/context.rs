@@ -213,8 +213,7 @@ impl Reader {
         }
     }
 
-    /// What the files are: `json` (where nothing is said), `delta`, and for still tables also
-    /// `csv` and `parquet`.
+    /// What the files are: `json` (where nothing is said), `csv`, `parquet`, `text` or `delta`.
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_owned();
         self
@@ -281,10 +280,11 @@ fn table_format(format: &str) -> Result<TableFormat> {
         "json" => Ok(TableFormat::Json),
         "csv" => Ok(TableFormat::Csv),
         "parquet" => Ok(TableFormat::Parquet),
+        "text" => Ok(TableFormat::Text),
         "delta" => Ok(TableFormat::Delta),
         other => {
             Err(Error::sql("DATA_SOURCE_NOT_FOUND", format!("'{other}' is not a format of tables"))
-                .hint("the formats are json, csv, parquet and delta"))
+                .hint("the formats are json, csv, parquet, text and delta"))
         }
     }
 }

@@ -21,7 +21,8 @@ use crate::sinks::OutputMode;
 use crate::sinks::delta::{DeltaSink, DeltaSinkOptions};
 use crate::sources::Source;
 use crate::sources::delta::DeltaSource;
-use crate::sources::files::FileSource;
+use crate::sources::files::constants::hidden_column;
+use crate::sources::files::{FileSource, infer_schema};
 use crate::sources::still::StillTable;
 use crate::sql::{
     self, Catalog, Options, QueryPlan, Statement, StreamingTableDefinition, TableDefinition,
@@ -108,6 +109,9 @@ impl Pipeline {
                 Statement::Table(definition) => {
                     let table = Table::of(project, definition, &parsed.statements)?;
                     catalog.add_table(&definition.name, table.schema.clone());
+                    if definition.format != TableFormat::Delta {
+                        catalog.hide(&definition.name, hidden_column());
+                    }
                     tables.push(table);
                 }
                 Statement::StreamingTable(definition) => {
@@ -208,51 +212,46 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn origin(self, streaming: bool) -> Result<Origin> {
+        let options = self.options.clone();
+        self.open(streaming).map_err(|e| options.locate(e))
+    }
+
+    fn open(self, streaming: bool) -> Result<Origin> {
         if !streaming {
             return Ok(Origin::Still(StillTable::open(
                 self.project,
-                still_format(self.format),
+                format_name(self.format),
                 &self.location,
                 Some(self.schema),
                 &pairs(&self.options),
             )?));
         }
         let source: Box<dyn Source> = match self.format {
-            TableFormat::Json => Box::new(FileSource::open(
-                self.project,
-                &self.location,
-                self.schema,
-                &pairs(&self.options),
-            )?),
             TableFormat::Delta => Box::new(DeltaSource::open(
                 self.project,
                 &self.location,
                 self.schema,
                 &pairs(&self.options),
             )?),
-            TableFormat::Csv | TableFormat::Parquet => {
-                return Err(Error::sql(
-                    "UNSUPPORTED_FEATURE",
-                    format!(
-                        "{} cannot be read as a stream yet, only JSON and Delta",
-                        self.location
-                    ),
-                )
-                .hint(
-                    "read it as a still table (FROM without STREAM), or convert it to JSON lines",
-                ));
-            }
+            files => Box::new(FileSource::open(
+                self.project,
+                format_name(files),
+                &self.location,
+                self.schema,
+                &pairs(&self.options),
+            )?),
         };
         Ok(Origin::Stream(source))
     }
 }
 
-/// What still tables call a format, since sources know nothing of SQL.
-fn still_format(format: TableFormat) -> &'static str {
+/// What sources call a format, since sources know nothing of SQL.
+fn format_name(format: TableFormat) -> &'static str {
     match format {
         TableFormat::Json => "json",
         TableFormat::Csv => "csv",
         TableFormat::Parquet => "parquet",
+        TableFormat::Text => "text",
         TableFormat::Delta => "delta",
     }
 }
@@ -275,13 +274,11 @@ impl Table {
         // Delta and Parquet say themselves what their columns are.
         let inferred = matches!(definition.format, TableFormat::Json | TableFormat::Csv);
         let schema = match definition.format {
-            TableFormat::Json => {
-                crate::sources::files::infer_schema(&project.folder, place, &pairs)?.schema
+            TableFormat::Delta => {
+                StillTable::open(&project.folder, "delta", place, None, &pairs)?.schema()
             }
-            other => {
-                let format = still_format(other);
-                StillTable::open(&project.folder, format, place, None, &pairs)?.schema()
-            }
+            files => infer_schema(&project.folder, format_name(files), place, &pairs)
+                .map_err(|e| definition.options.locate(e))?,
         };
         Ok(Table { definition, schema, inferred })
     }
@@ -289,9 +286,7 @@ impl Table {
     /// Where the rows of one reading of the table come from.
     pub(super) fn origin(&self, project: &Project, read: &TableRead) -> Result<Origin> {
         let mut options = self.definition.options.clone();
-        for (key, value) in read.options.iter() {
-            options.set(key, value);
-        }
+        options.extend(&read.options);
         let place = Place {
             project: &project.folder,
             location: self.definition.location.clone(),
@@ -306,7 +301,7 @@ impl Table {
     pub fn still(&self, project: &Project) -> Result<StillTable> {
         StillTable::open(
             &project.folder,
-            still_format(self.definition.format),
+            format_name(self.definition.format),
             &self.definition.location,
             Some(self.schema.clone()),
             &pairs(&self.definition.options),
@@ -336,7 +331,11 @@ fn plan_query(
     settings: Settings,
 ) -> Result<PlannedQuery> {
     let properties = &definition.properties;
-    let mode: OutputMode = properties.get("outputMode").unwrap_or("append").parse()?;
+    let mode: OutputMode = properties
+        .get("outputMode")
+        .unwrap_or("append")
+        .parse()
+        .map_err(|e: Error| properties.locate(e.about("outputMode")))?;
     let trigger = match properties.get("pipelines.trigger.interval") {
         Some(interval) => Trigger::parse_interval(interval)?,
         None => Trigger::default(),

@@ -147,7 +147,7 @@ impl Query {
         let session = crate::sql::session().state();
         let assembly = assemble(&parts.plan, parts.mode, &session)?;
         if parts.replaces_rows {
-            assembly.check_keys()?;
+            assembly.check_keys().map_err(|e| e.at(parts.plan.place.clone()))?;
         }
         let pinned = pin(&parts, &assembly);
         let mut checkpoint = Checkpoint::open(&parts.checkpoint, parts.disk, &pinned)?;

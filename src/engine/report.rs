@@ -13,8 +13,8 @@ use crate::progress::{
 };
 use crate::time::{Millis, Stopwatch, iso_millis, micros_to_millis};
 
-/// How long the steps of a batch took, by Spark's names (and two of ours: Spark's `addBatch` is
-/// reading, computing, state and output in one).
+/// How long the steps of a batch took, by Spark's names: `addBatch` is reading, computing, state and
+/// output in one.
 pub struct Durations {
     total: Stopwatch,
     step: Stopwatch,
@@ -94,8 +94,10 @@ pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
         let taken = offsets.sources.get(number).cloned().flatten();
         SourceProgress {
             description: stream.source.description(),
+            latest_offset: taken.clone().unwrap_or_else(|| start.clone()),
             end_offset: taken.unwrap_or_else(|| start.clone()),
             start_offset: start,
+            metrics: BTreeMap::new(),
             num_input_rows: given.rows as u64,
             input_rows_per_second: arrival(given.rows),
             processed_rows_per_second: processing(given.rows),
@@ -120,7 +122,9 @@ pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
         sink: SinkProgress {
             description: query.sink.description(),
             num_output_rows: ran.written as u64,
+            metrics: BTreeMap::new(),
         },
+        observed_metrics: BTreeMap::new(),
     }
 }
 
@@ -148,7 +152,11 @@ fn state_operators(query: &Query, operated: &[Operated]) -> Vec<StateOperatorPro
             num_rows_dropped_by_watermark: done.processed.late as u64,
             memory_used_bytes: states.iter().map(|s| s.table().memory_bytes() as u64).sum(),
             all_updates_time_ms: done.updates_ms,
+            all_removals_time_ms: 0,
             commit_time_ms: done.commit_ms,
+            num_shuffle_partitions: 1,
+            num_state_store_instances: states.len() as u64,
+            custom_metrics: BTreeMap::new(),
         }
     };
     from_the_sink(&query.assembly.stages).into_iter().map(one).collect()

@@ -1,194 +1,121 @@
 //! A folder of files as a stream: takes a folder, gives each file's rows once, oldest file first.
 //!
-//! **The listing is the truth, and identity is the path.** A file is new if its path was never in a
-//! decided batch; its time only orders it. So a file that arrives late with an old time is found,
-//! and one that is written again is not read again. What is listed and not yet decided waits in a
-//! queue; the folder is listed again when the queue is empty (or there is no limit), and only names
-//! that are new are looked at, so that a batch costs the same however many files lie there.
+//! What a batch takes is decided by the [`backlog`]; the rows of a file are made by a reader of its
+//! format; columns that are the same in a whole file, of its path or about it, are put on by
+//! [`constants`]; what becomes of a file that has been read says [`clean`].
 
-use std::collections::VecDeque;
-use std::ffi::{OsStr, OsString};
+mod backlog;
+mod clean;
+pub mod constants;
+
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
-use hashbrown::HashSet;
 use serde_json::json;
 
-use super::json::{self, Inferred, JsonDecoder, JsonOptions};
-use super::listing::{self, Filter, Found, below_project, cannot_list, check_folder};
+use self::backlog::{Backlog, Limit, Rules};
+use self::clean::Cleaner;
+use self::constants::Constants;
+use super::format::{Format, Reader};
+use super::json::{self, nullable};
+use super::listing::{self, Filter, below_project, cannot_list, check_folder, parted};
 use super::options::{Options, Rule};
-use super::taken::{Taken, millis, read_exactly, taken_files};
+use super::taken::{Taken, check_unchanged, read_exactly, taken_files};
 use super::{Admit, Source, SourceRead, Take};
 use crate::error::{Error, Result};
 
 /// Spark's options of a folder that is read as a stream and what becomes of them here.
-pub(super) const OPTIONS: &[(&str, Rule)] = &[
-    ("path", Rule::Honoured),
-    ("maxFilesPerTrigger", Rule::Honoured),
-    ("maxBytesPerTrigger", Rule::Honoured),
-    ("latestFirst", Rule::Honoured),
-    ("pathGlobFilter", Rule::Honoured),
-    ("recursiveFileLookup", Rule::Honoured),
-    ("cleanSource", Rule::Only("off")),
-    ("discardCachedInputRatio", Rule::Only("0.2")),
-    ("fileNameOnly", Rule::Only("false")),
-    ("ignoreCorruptFiles", Rule::Only("false")),
-    ("ignoreMissingFiles", Rule::Only("false")),
-    ("maxCachedFiles", Rule::Only("10000")),
-    ("maxFileAge", Rule::Only("7d")),
-];
+pub(super) fn options() -> Vec<(&'static str, Rule)> {
+    const OWN: &[(&str, Rule)] = &[
+        ("path", Rule::Honoured),
+        ("ignoreCorruptFiles", Rule::Only("false")),
+        ("ignoreMissingFiles", Rule::Honoured),
+        ("modifiedAfter", Rule::Refused("a stream takes each file once; use maxFileAge")),
+        ("modifiedBefore", Rule::Refused("a stream takes each file once; use maxFileAge")),
+    ];
+    [OWN, backlog::OPTIONS, clean::OPTIONS].concat()
+}
 
 /// Threads that decode the files of one batch.
 const THREADS: usize = 2;
 
-/// A folder of JSON-lines files, read as a stream.
+/// A folder of files, read as a stream.
 pub struct FileSource {
     project: PathBuf,
     /// The folder, relative to the project if it lies below it.
     folder: PathBuf,
     shown: String,
-    filter: Filter,
-    limit: Limit,
-    latest_first: bool,
+    /// All columns of the table, and behind them the hidden one that tells about the file.
     schema: SchemaRef,
-    json: JsonOptions,
-    decoders: Vec<JsonDecoder>,
-    /// Files, by their names below the folder, that belong to a batch.
-    seen: HashSet<OsString>,
-    /// Files that were listed and, when they were, belonged to no batch; in the order of reading.
-    queue: VecDeque<Found>,
-    frozen: bool,
-}
-
-/// How much one batch takes at most.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Limit {
-    None,
-    Files(u64),
-    /// Files until the next one would go over it, at least one.
-    Bytes(u64),
+    format: Format,
+    readers: Vec<Reader>,
+    constants: Constants,
+    backlog: Backlog,
+    cleaner: Option<Cleaner>,
+    ignore_missing: bool,
 }
 
 impl FileSource {
-    /// A folder as a stream. `path` is as the user wrote it, relative to `project`; `schema` is
-    /// what the table declares, or what [`infer_schema`] found. The folder must exist.
+    /// A folder as a stream. `path` is as the user wrote it, relative to `project`, and may hold
+    /// name patterns; `format` is `json`, `csv`, `parquet` or `text`; `schema` is what the table
+    /// declares, or what [`infer_schema`] found. The folder must exist.
     pub fn open(
         project: &Path,
+        format: &str,
         path: &str,
         schema: SchemaRef,
         options: &[(String, String)],
     ) -> Result<Self> {
-        let options = Options::new(options, &[OPTIONS, json::OPTIONS])?;
-        let limit =
-            match (options.count("maxFilesPerTrigger")?, options.bytes("maxBytesPerTrigger")?) {
-                (Some(_), Some(_)) => {
-                    return Err(Error::sql(
-                        "INVALID_OPTION",
-                        "maxFilesPerTrigger and maxBytesPerTrigger cannot both be set",
-                    )
-                    .hint("leave one of them out"));
-                }
-                (Some(files), None) => Limit::Files(files),
-                (None, Some(bytes)) => Limit::Bytes(bytes),
-                (None, None) => Limit::None,
-            };
-        let filter = Filter::from_options(&options)?;
-        let json = JsonOptions::from_options(&options)?;
-        let folder = below_project(project, path);
+        let (format, options) = Format::from_options(format, options, &self::options())?;
+        format.check(&schema)?;
+        let mut rules = Rules::from_options(&options)?;
+        let (folder, levels) = parted(&below_project(project, path), path)?;
+        rules.filter.levels = levels;
+        let partitions = !rules.filter.recursive;
         check_folder(&project.join(&folder), path)?;
+        let cleaner = Cleaner::from_options(&options, project, &folder)?;
+        let schema = constants::with_hidden(&nullable(&schema));
         let mut source = Self {
             project: project.to_owned(),
+            backlog: Backlog::new(project.join(&folder), path.to_owned(), rules),
             folder,
             shown: path.to_owned(),
-            filter,
-            limit,
-            latest_first: options.flag("latestFirst", false)?,
-            schema: json::nullable(&schema),
-            json,
-            decoders: Vec::new(),
-            seen: HashSet::new(),
-            queue: VecDeque::new(),
-            frozen: false,
+            constants: Constants::new(schema.clone(), partitions),
+            schema,
+            format,
+            readers: Vec::new(),
+            cleaner,
+            ignore_missing: options.flag("ignoreMissingFiles", false)?,
         };
-        source.make_decoders(source.schema.clone())?;
+        source.make_readers(constants::without_hidden(&source.schema))?;
         Ok(source)
     }
 
-    fn make_decoders(&mut self, schema: SchemaRef) -> Result<()> {
-        let decoder = |_| JsonDecoder::new(schema.clone(), self.json.clone());
-        self.decoders = (0..THREADS).map(decoder).collect::<Result<_>>()?;
+    fn make_readers(&mut self, schema: SchemaRef) -> Result<()> {
+        self.constants = Constants::new(schema, self.constants.partitions());
+        let full = constants::without_hidden(&self.schema);
+        let reader = |_| self.format.reader(&full, self.constants.of_files.clone());
+        self.readers = (0..THREADS).map(reader).collect::<Result<_>>()?;
         Ok(())
-    }
-
-    /// Lists the folder and puts what is new into the queue.
-    fn list(&mut self) -> Result<()> {
-        let folder = self.project.join(&self.folder);
-        let names = {
-            let queued: HashSet<&OsStr> = self.queue.iter().map(|f| f.name.as_os_str()).collect();
-            let known = |name: &Path| {
-                queued.contains(name.as_os_str()) || self.seen.contains(name.as_os_str())
-            };
-            listing::names(&folder, &self.filter, &known)
-                .map_err(|e| cannot_list(&folder, &self.shown, e))?
-        };
-        if names.is_empty() {
-            return Ok(());
-        }
-        let new = names.into_iter().filter_map(|name| listing::look_at(&folder, name));
-        let mut queue: Vec<_> = std::mem::take(&mut self.queue).into_iter().chain(new).collect();
-        queue.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
-        if self.latest_first {
-            queue.reverse();
-        }
-        self.queue = queue.into();
-        Ok(())
-    }
-
-    /// Takes from the front of the queue, as it is on the disk now: what has gone is left out.
-    fn take_from_queue(&mut self, limit: Limit) -> Vec<Taken> {
-        let folder = self.project.join(&self.folder);
-        let mut files = Vec::new();
-        let mut bytes: u64 = 0;
-        let mut waiting = VecDeque::new();
-        while let Some(found) = self.queue.pop_front() {
-            if self.seen.contains(found.name.as_os_str()) {
-                continue;
-            }
-            let full = match limit {
-                Limit::None => false,
-                Limit::Files(most) => files.len() as u64 >= most,
-                Limit::Bytes(most) => !files.is_empty() && bytes.saturating_add(found.size) > most,
-            };
-            if full {
-                self.queue.push_front(found);
-                break;
-            }
-            if let Some(now) = listing::look_at(&folder, found.name) {
-                let path = self.folder.join(&now.name);
-                bytes = bytes.saturating_add(now.size);
-                files.push(Taken { path, size: now.size, mtime: millis(now.modified) });
-                waiting.push_back(now);
-            }
-        }
-        // Nothing is decided yet: they stay where they were.
-        for found in waiting.into_iter().rev() {
-            self.queue.push_front(found);
-        }
-        files
     }
 
     fn decode(&mut self, files: &[Taken]) -> Result<SourceRead> {
-        let project = &self.project;
+        let reading = Reading {
+            project: &self.project,
+            folder: &self.folder,
+            constants: &self.constants,
+            ignore_missing: self.ignore_missing,
+        };
         let (first, second) = files.split_at(half(files));
-        let [one, two, ..] = self.decoders.as_mut_slice() else {
-            return Err(Error::internal("a file source has two decoders"));
+        let [one, two, ..] = self.readers.as_mut_slice() else {
+            return Err(Error::internal("a file source has two readers"));
         };
         if first.is_empty() || second.is_empty() {
-            return read_files(project, files, one);
+            return reading.files(files, one);
         }
         let (first, second) = std::thread::scope(|scope| {
-            let second = scope.spawn(|| read_files(project, second, two));
-            let first = read_files(project, first, one);
+            let second = scope.spawn(|| reading.files(second, two));
+            let first = reading.files(first, one);
             let died = || Err(Error::internal("a thread that decodes files died"));
             (first, second.join().unwrap_or_else(|_| died()))
         });
@@ -208,34 +135,26 @@ impl Source for FileSource {
     }
 
     fn project(&mut self, columns: &[usize]) -> Result<()> {
-        let projected = self.schema.project(columns)?;
-        self.make_decoders(projected.into())
+        let projected: SchemaRef = self.schema.project(columns)?.into();
+        self.format.check_read(&projected)?;
+        self.make_readers(projected)
     }
 
     fn freeze(&mut self) -> Result<()> {
-        self.list()?;
-        self.frozen = true;
-        Ok(())
+        self.backlog.freeze()
     }
 
     fn next(&mut self, admit: Admit) -> Result<Option<Take>> {
         let limit = match admit {
-            Admit::Limited => self.limit,
+            Admit::Limited => self.backlog.limit(),
             Admit::Everything => Limit::None,
         };
-        let must_list = limit == Limit::None || self.latest_first;
-        if must_list && !self.frozen {
-            self.list()?;
-        }
-        let mut files = self.take_from_queue(limit);
-        if files.is_empty() && !must_list && !self.frozen {
-            self.list()?;
-            files = self.take_from_queue(limit);
-        }
+        let files = self.backlog.next(limit)?;
         if files.is_empty() {
             return Ok(None);
         }
-        let files: Vec<Take> = files.iter().map(Taken::to_json).collect();
+        let below = |file: Taken| Taken { path: self.folder.join(&file.path), ..file }.to_json();
+        let files: Vec<Take> = files.into_iter().map(below).collect();
         Ok(Some(json!({ "files": files })))
     }
 
@@ -243,7 +162,7 @@ impl Source for FileSource {
         for file in taken_files(take)? {
             // What lies elsewhere (the table's path was changed) is not listed here either.
             if let Ok(name) = file.path.strip_prefix(&self.folder) {
-                self.seen.insert(name.into());
+                self.backlog.decided(name, file.mtime);
             }
         }
         Ok(())
@@ -253,9 +172,16 @@ impl Source for FileSource {
         let files = taken_files(take)?;
         let read = self.decode(&files);
         if read.is_err() {
-            self.decoders.iter_mut().for_each(JsonDecoder::clear);
+            self.readers.iter_mut().for_each(Reader::clear);
         }
         read
+    }
+
+    fn done(&mut self, take: &Take) -> Result<()> {
+        if let Some(cleaner) = &self.cleaner {
+            cleaner.clean(&taken_files(take)?);
+        }
+        Ok(())
     }
 
     fn needs_history(&self) -> bool {
@@ -267,22 +193,33 @@ impl Source for FileSource {
     }
 }
 
-/// The schema of a folder of JSON files, from the first lines of its oldest files.
-pub fn infer_schema(project: &Path, path: &str, options: &[(String, String)]) -> Result<Inferred> {
-    let options = Options::new(options, &[OPTIONS, json::OPTIONS])?;
-    let folder = project.join(below_project(project, path));
-    check_folder(&folder, path)?;
-    let found = listing::files(&folder, &Filter::from_options(&options)?)
-        .map_err(|e| cannot_list(&folder, path, e))?;
-    if found.is_empty() {
-        return Err(Error::input(
-            "UNABLE_TO_INFER_SCHEMA",
-            format!("there is no file in {path} from which to tell the columns"),
-        )
-        .hint("put a file there first, or write the columns: CREATE TABLE t (id STRING, …)"));
+/// The columns of a folder of files, from the first lines of its oldest files or what they say
+/// themselves.
+pub fn infer_schema(
+    project: &Path,
+    format: &str,
+    path: &str,
+    options: &[(String, String)],
+) -> Result<SchemaRef> {
+    let (format, options) = Format::from_options(format, options, &self::options())?;
+    let found = files_of(project, path, &options)?;
+    let files: Vec<_> = found.into_iter().map(|file| project.join(file)).collect();
+    format.infer(&files, path)
+}
+
+/// The files of a table as they are now, oldest first, relative to the project. `path` may be a
+/// file too.
+pub(super) fn files_of(project: &Path, path: &str, options: &Options) -> Result<Vec<PathBuf>> {
+    let place = below_project(project, path);
+    let (folder, levels) = parted(&place, path)?;
+    let root = project.join(&folder);
+    let about = std::fs::metadata(&root).map_err(|e| cannot_list(&root, path, e))?;
+    if !about.is_dir() {
+        return Ok(vec![folder]);
     }
-    let files: Vec<_> = found.into_iter().map(|found| folder.join(found.name)).collect();
-    json::infer(&files, &JsonOptions::from_options(&options)?)
+    let filter = Filter { levels, ..Filter::from_options(options)? };
+    let found = listing::files(&root, &filter).map_err(|e| cannot_list(&root, path, e))?;
+    Ok(found.into_iter().map(|found| folder.join(found.name)).collect())
 }
 
 /// Where to part the files so that both parts have about the same size.
@@ -298,14 +235,47 @@ fn half(files: &[Taken]) -> usize {
         .map_or(0, |at| (at + 1).min(files.len() - 1))
 }
 
-/// The rows of these files, in order.
-fn read_files(project: &Path, files: &[Taken], decoder: &mut JsonDecoder) -> Result<SourceRead> {
-    let mut bytes = Vec::new();
-    for file in files {
-        read_exactly(project, file, &mut bytes)?;
-        decoder.file(&json::shown(&file.path), &bytes)?;
+/// What is needed to read files, whichever they are.
+struct Reading<'a> {
+    project: &'a Path,
+    folder: &'a Path,
+    constants: &'a Constants,
+    ignore_missing: bool,
+}
+
+impl Reading<'_> {
+    /// The rows of these files, in order.
+    fn files(&self, files: &[Taken], reader: &mut Reader) -> Result<SourceRead> {
+        let mut read = SourceRead::default();
+        let mut bytes = Vec::new();
+        for file in files {
+            let constants = self.constants.of(self.project, self.folder, file)?;
+            if !constants.is_empty() {
+                read.append(reader.finish()?);
+            }
+            match self.file(file, &mut bytes, reader) {
+                Err(e) if self.ignore_missing && e.condition() == "SOURCE_FILE_MISSING" => continue,
+                done => done?,
+            }
+            if !constants.is_empty() {
+                let mut of_file = reader.finish()?;
+                for batch in &mut of_file.batches {
+                    *batch = self.constants.put_on(batch, &constants)?;
+                }
+                read.append(of_file);
+            }
+        }
+        read.append(reader.finish()?);
+        Ok(read)
     }
-    decoder.finish()
+
+    fn file(&self, file: &Taken, bytes: &mut Vec<u8>, reader: &mut Reader) -> Result<()> {
+        match reader.takes_bytes() {
+            true => read_exactly(self.project, file, bytes)?,
+            false => check_unchanged(self.project, file)?,
+        }
+        reader.file(&self.project.join(&file.path), &json::shown(&file.path), bytes)
+    }
 }
 
 #[cfg(test)]

@@ -14,14 +14,16 @@ use crate::error::{Error, Result};
 /// Which files of a folder are input.
 #[derive(Debug, Clone)]
 pub(super) struct Filter {
-    /// Sub-folders too, however deep.
+    /// Sub-folders too, however deep; else only those of partitions, `key=value`.
     pub recursive: bool,
     /// Only names that match.
     pub glob: Option<Glob>,
+    /// The patterns in the table's path, one for each level below the folder that is listed.
+    pub levels: Vec<Glob>,
 }
 
 impl Filter {
-    /// Spark's options `pathGlobFilter` and `recursiveFileLookup`; sub-folders count by default.
+    /// Spark's options `pathGlobFilter` and `recursiveFileLookup`.
     pub fn from_options(options: &Options) -> Result<Self> {
         let glob = match options.get("pathGlobFilter").map(Glob::new) {
             None => None,
@@ -32,8 +34,71 @@ impl Filter {
                 );
             }
         };
-        Ok(Self { recursive: options.flag("recursiveFileLookup", true)?, glob })
+        let recursive = options.flag("recursiveFileLookup", false)?;
+        Ok(Self { recursive, glob, levels: Vec::new() })
     }
+
+    /// Whether a folder so many levels down is looked into.
+    fn enters(&self, name: &str, level: usize) -> bool {
+        match self.levels.get(level) {
+            Some(pattern) => pattern.matches(name),
+            None => self.recursive || is_partition(name),
+        }
+    }
+
+    /// Whether a file so many levels down is input.
+    fn takes(&self, name: &str, level: usize) -> bool {
+        let by_path = match self.levels.get(level) {
+            Some(pattern) => level + 1 == self.levels.len() && pattern.matches(name),
+            None => true,
+        };
+        by_path && self.glob.as_ref().is_none_or(|glob| glob.matches(name))
+    }
+}
+
+/// The folder to list for a table's path, and the patterns for the levels below it.
+pub(super) fn parted(path: &Path, shown: &str) -> Result<(PathBuf, Vec<Glob>)> {
+    let mut folder = PathBuf::new();
+    let mut levels = Vec::new();
+    for part in path.components() {
+        let name = part.as_os_str().to_string_lossy();
+        if levels.is_empty() && !name.contains(['*', '?', '[', '{']) {
+            folder.push(part);
+            continue;
+        }
+        levels.push(Glob::new(&name).map_err(|what| {
+            Error::sql("PATH_NOT_FOUND", format!("the path {shown} {what}"))
+                .hint("correct the pattern: * is any text, ? a character, [abc] one of a set")
+        })?);
+    }
+    Ok((folder, levels))
+}
+
+/// `key=value`: the folder of a partition.
+pub(super) fn is_partition(name: &str) -> bool {
+    name.find('=').is_some_and(|at| at > 0)
+}
+
+/// The columns and values, as they are written, of the partitions that a file lies in.
+pub(super) fn partitions(file: &Path) -> impl Iterator<Item = (String, String)> {
+    file.parent().into_iter().flat_map(Path::components).filter_map(|part| {
+        let name = part.as_os_str().to_string_lossy();
+        let (column, value) = name.split_once('=').filter(|_| is_partition(&name))?;
+        Some((unescaped(column), value.to_owned()))
+    })
+}
+
+/// A partition's column or value, with `%XX` as the character that it stands for.
+pub(super) fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let hex = behind.get(..2).filter(|_| *first == b'%');
+        let byte = hex.and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { &behind[2..] } else { behind };
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// A file as it was when it was looked at.
@@ -50,8 +115,10 @@ pub(super) struct Found {
 /// Hidden names of files and folders, Spark's rule and our own temporary files: who writes a file
 /// under such a name and then renames it makes it appear whole.
 pub(super) fn is_hidden(name: &str) -> bool {
+    // Summaries that other writers of Parquet leave: Spark does not count them as hidden.
+    let summary = name.starts_with("_metadata") || name.starts_with("_common_metadata");
     name.starts_with('.')
-        || (name.starts_with('_') && !name.contains('='))
+        || (name.starts_with('_') && !name.contains('=') && !summary)
         || name.ends_with("._COPYING_")
         || name.ends_with(".tmp")
 }
@@ -65,8 +132,8 @@ pub(super) fn names(
     seen: &dyn Fn(&Path) -> bool,
 ) -> io::Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(below) = folders.pop() {
+    let mut folders = vec![(PathBuf::new(), 0)];
+    while let Some((below, level)) = folders.pop() {
         let entries = match fs::read_dir(folder.join(&below)) {
             // A sub-folder may go while we look; the folder itself may not.
             Err(e) if e.kind() == ErrorKind::NotFound && !below.as_os_str().is_empty() => continue,
@@ -89,13 +156,12 @@ pub(super) fn names(
                 false => below.join(&file_name),
             };
             let kind = entry.file_type()?;
-            let is_input = || filter.glob.as_ref().is_none_or(|glob| glob.matches(&name));
             if kind.is_dir() {
-                if filter.recursive {
-                    folders.push(path);
+                if filter.enters(&name, level) {
+                    folders.push((path, level + 1));
                 }
             } else if (kind.is_file() || kind.is_symlink())
-                && is_input()
+                && filter.takes(&name, level)
                 && (at_top || !seen(&path))
             {
                 found.push(path);
@@ -137,8 +203,9 @@ pub(super) fn below_project(project: &Path, path: &str) -> PathBuf {
 pub(super) fn check_folder(folder: &Path, shown: &str) -> Result<()> {
     match fs::metadata(folder) {
         Ok(about) if about.is_dir() => Ok(()),
-        Ok(_) => Err(Error::input("PATH_NOT_A_FOLDER", format!("{shown} is not a folder"))
-            .hint("name the folder that the files are in; pathGlobFilter chooses among them")),
+        Ok(_) => Err(Error::input("PATH_NOT_A_FOLDER", format!("{shown} is not a folder")).hint(
+            "name the folder that the files are in; a pattern, as in input/*.json, works too",
+        )),
         Err(e) => Err(cannot_list(folder, shown, e)),
     }
 }
@@ -146,11 +213,6 @@ pub(super) fn check_folder(folder: &Path, shown: &str) -> Result<()> {
 /// The error for a folder that cannot be listed. It may be tried again.
 pub(super) fn cannot_list(folder: &Path, shown: &str, error: std::io::Error) -> Error {
     let (condition, hint) = match error.kind() {
-        ErrorKind::NotFound if shown.contains(['*', '?', '[', '{']) => (
-            "PATH_NOT_FOUND",
-            "name the folder alone, and write the pattern into the option pathGlobFilter"
-                .to_owned(),
-        ),
         ErrorKind::NotFound => (
             "PATH_NOT_FOUND",
             format!("create it (mkdir -p {}), or correct the path of the table", folder.display()),
@@ -170,8 +232,11 @@ mod tests {
     use super::*;
 
     fn listed(folder: &Path) -> Vec<String> {
-        let filter = Filter { recursive: true, glob: None };
-        let mut names: Vec<_> = files(folder, &filter)
+        listed_by(folder, &Filter { recursive: true, glob: None, levels: vec![] })
+    }
+
+    fn listed_by(folder: &Path, filter: &Filter) -> Vec<String> {
+        let mut names: Vec<_> = files(folder, filter)
             .unwrap()
             .into_iter()
             .map(|found| found.name.to_string_lossy().into_owned())
@@ -193,6 +258,24 @@ mod tests {
         let mut expected = input.to_vec();
         expected.sort();
         assert_eq!(listed(folder.path()), expected);
+    }
+
+    #[test]
+    fn patterns_in_the_path_choose_folders_and_files_and_partitions_are_entered() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["a1/x.json", "a2/x.csv", "a2/deep/y.json", "b/x.json", "a3/k=1/z.json"] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let listed_at = |path: &str| {
+            let (base, levels) = parted(&folder.path().join(path), path).unwrap();
+            listed_by(&base, &Filter { recursive: false, glob: None, levels })
+        };
+        assert_eq!(listed_at("a*"), ["a1/x.json", "a2/x.csv", "a3/k=1/z.json"]);
+        assert_eq!(listed_at("a*/*.json"), ["a1/x.json"]);
+        assert_eq!(listed_at("{a1,b}/x.json"), ["a1/x.json", "b/x.json"]);
+        assert!(listed_at("zz*").is_empty() && listed_at("").is_empty());
     }
 
     #[cfg(unix)]

@@ -6,10 +6,12 @@
 //! after a restart, always the same rows. A source *never* remembers anything on disk, never
 //! prints, and never loses a line in silence: what is not a row comes back as a [`BadRecord`].
 
+mod bytes;
 mod csv;
 pub mod delta;
 mod delta_log;
 pub mod files;
+mod format;
 mod glob;
 pub mod json;
 mod listing;
@@ -17,6 +19,10 @@ mod options;
 mod parquet;
 pub mod still;
 mod taken;
+mod text;
+mod time_forms;
+mod time_pattern;
+mod times;
 pub mod watch;
 
 use std::path::PathBuf;
@@ -57,7 +63,7 @@ pub struct BadRecord {
 /// What a batch read from one source.
 #[derive(Debug, Clone, Default)]
 pub struct SourceRead {
-    /// The rows, in the order of the files and lines, with the schema of [`Source::schema`].
+    /// The rows, in the order of the files and lines, with the columns that were asked for.
     pub batches: Vec<RecordBatch>,
     /// The lines that are no rows.
     pub bad: Vec<BadRecord>,
@@ -84,8 +90,8 @@ pub trait Source: Send {
     /// What progress calls it: `FileStreamSource[input/events]`.
     fn description(&self) -> String;
 
-    /// The schema of the rows that [`Source::read`] gives: all fields nullable, times in
-    /// microseconds UTC.
+    /// All columns that [`Source::project`] can ask for: those of the table, nullable, times in
+    /// microseconds UTC; and behind them the hidden one that a folder of files has.
     fn schema(&self) -> SchemaRef;
 
     /// Reads only these columns of the full schema from now on, in this order. What a query does
@@ -104,6 +110,12 @@ pub trait Source: Send {
 
     /// Reads what a batch took.
     fn read(&mut self, take: &Take) -> Result<SourceRead>;
+
+    /// A later batch than that of `take` is decided: what it took is never read again. By default
+    /// nothing happens.
+    fn done(&mut self, _take: &Take) -> Result<()> {
+        Ok(())
+    }
 
     /// Whether [`Source::next`] needs all earlier decisions after a restart (a folder does: it must
     /// know each file that it has read), or the newest alone (a table of versions).

@@ -10,6 +10,10 @@ pub(super) enum Rule {
     Honoured,
     /// Only with this value: Spark's default, or the only thing that is built.
     Only(&'static str),
+    /// Any value, since it has no effect on reading in Spark either.
+    Ignored,
+    /// Spark refuses it too; why, and what to do instead.
+    Refused(&'static str),
 }
 
 /// Options of one table. Names are matched without regard to case; of two, the last counts.
@@ -23,14 +27,23 @@ impl<'a> Options<'a> {
         for (name, value) in given {
             let rule = known.iter().flat_map(|k| k.iter()).find(|k| k.0.eq_ignore_ascii_case(name));
             match rule {
-                Some((_, Rule::Honoured)) => {}
+                Some((_, Rule::Honoured | Rule::Ignored)) => {}
                 Some((_, Rule::Only(default))) if default.eq_ignore_ascii_case(value) => {}
                 Some((name, Rule::Only(default))) => {
                     return Err(Error::sql(
                         "UNSUPPORTED_OPTION",
                         format!("the option {name} = '{value}' is not supported"),
                     )
-                    .hint(format!("leave it out: the meaning is that of {name} = '{default}'")));
+                    .hint(format!("leave it out: the meaning is that of {name} = '{default}'"))
+                    .about(*name));
+                }
+                Some((name, Rule::Refused(instead))) => {
+                    return Err(Error::sql(
+                        "UNSUPPORTED_OPTION",
+                        format!("the option {name} is not for tables that are read as a stream"),
+                    )
+                    .hint(*instead)
+                    .about(*name));
                 }
                 None => return Err(unknown(name, known)),
             }
@@ -82,11 +95,32 @@ impl<'a> Options<'a> {
         }
     }
 
+    /// Milliseconds: `500` or `500ms`, `30s`, `10m`, `2h`, `7d`.
+    pub fn duration(&self, name: &str) -> Result<Option<i64>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        let lower = value.trim().to_ascii_lowercase();
+        let digits = lower.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+        let unit = match &lower[digits.len()..] {
+            "" | "ms" => Some(1),
+            "s" => Some(1_000),
+            "m" | "min" => Some(60_000),
+            "h" => Some(3_600_000),
+            "d" => Some(86_400_000_i64),
+            _ => None,
+        };
+        let count = digits.trim().parse::<i64>().ok().filter(|count| *count >= 0);
+        match unit.zip(count).and_then(|(unit, count)| count.checked_mul(unit)) {
+            Some(millis) => Ok(Some(millis)),
+            None => Err(self.invalid(name, "a length of time, such as 30s, 2h or 7d")),
+        }
+    }
+
     /// The error for a value that is none of those meant.
     pub fn invalid(&self, name: &str, meant: &str) -> Error {
         let value = self.get(name).unwrap_or_default();
         Error::sql("INVALID_OPTION", format!("the option {name} = '{value}' is not valid"))
             .hint(format!("write {meant}"))
+            .about(name)
     }
 }
 
@@ -97,7 +131,8 @@ fn unknown(name: &str, known: &[&[(&str, Rule)]]) -> Error {
         .flat_map(|k| k.iter())
         .map(|(name, _)| (strsim::damerau_levenshtein(&lower, &name.to_ascii_lowercase()), *name))
         .min();
-    let error = Error::sql("UNKNOWN_OPTION", format!("there is no option '{name}' for this table"));
+    let error = Error::sql("UNKNOWN_OPTION", format!("there is no option '{name}' for this table"))
+        .about(name);
     match nearest {
         Some((distance, nearest)) if distance <= 1 + name.len() / 3 => {
             error.hint(format!("did you mean {nearest}?"))

@@ -7,22 +7,16 @@
 //! version than the one that was read last. Options of the same table as a stream (a pipeline may
 //! read it in both ways) are accepted and without effect.
 
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
-use super::csv::{self, CsvOptions};
 use super::delta_log::{DeltaLog, Snapshot};
-use super::json::{self, JsonDecoder, JsonOptions};
-use super::listing::{self, Filter, below_project, cannot_list};
-use super::options::{Options, Rule};
-use super::{SourceRead, delta, files, parquet};
+use super::format::{Format, Reader};
+use super::json;
+use super::listing::below_project;
+use super::{SourceRead, delta, files};
 use crate::error::{Error, Result};
-
-/// Options of a Parquet table.
-const PARQUET_OPTIONS: &[(&str, Rule)] = &[("mergeSchema", Rule::Only("false"))];
 
 /// A table whose rows are read all at once.
 pub struct StillTable {
@@ -34,20 +28,15 @@ pub struct StillTable {
 /// Where the rows are.
 enum Place {
     /// Files relative to the project.
-    Files(Format, Vec<PathBuf>),
+    Files(Box<Format>, Vec<PathBuf>),
     Delta(DeltaLog, Snapshot),
 }
 
-enum Format {
-    Json(JsonOptions),
-    Csv(CsvOptions),
-    Parquet,
-}
-
 impl StillTable {
-    /// A table. `format` is `json`, `csv`, `parquet` or `delta`; `path`, a folder or a file, is as
-    /// the user wrote it, relative to `project`. Without a `schema` it is found out: from the first
-    /// lines of JSON, the header of CSV (all columns STRING), or the table itself.
+    /// A table. `format` is `json`, `csv`, `parquet`, `text` or `delta`; `path`, a folder, a file or
+    /// a pattern, is as the user wrote it, relative to `project`. Without a `schema` it is found
+    /// out: from the first lines of JSON, the header of CSV (all columns STRING), or the table
+    /// itself.
     pub fn open(
         project: &Path,
         format: &str,
@@ -55,32 +44,11 @@ impl StillTable {
         schema: Option<SchemaRef>,
         options: &[(String, String)],
     ) -> Result<Self> {
-        let (place, schema) = match format.to_ascii_lowercase().as_str() {
-            "json" => {
-                let options = Options::new(options, &[files::OPTIONS, json::OPTIONS])?;
-                let format = Format::Json(JsonOptions::from_options(&options)?);
-                open_files(project, path, format, &options, schema)?
-            }
-            "csv" => {
-                let options = Options::new(options, &[files::OPTIONS, csv::OPTIONS])?;
-                let format = Format::Csv(CsvOptions::from_options(&options)?);
-                open_files(project, path, format, &options, schema)?
-            }
-            "parquet" => {
-                let options = Options::new(options, &[files::OPTIONS, PARQUET_OPTIONS])?;
-                open_files(project, path, Format::Parquet, &options, schema)?
-            }
-            "delta" => {
-                Options::new(options, &[delta::OPTIONS])?;
-                open_delta(project, path, schema)?
-            }
-            other => {
-                return Err(Error::sql(
-                    "DATA_SOURCE_NOT_FOUND",
-                    format!("'{other}' is not a format of tables"),
-                )
-                .hint("write USING json, csv, parquet or delta"));
-            }
+        let (place, schema) = if format.eq_ignore_ascii_case("delta") {
+            super::options::Options::new(options, &[delta::OPTIONS])?;
+            open_delta(project, path, schema)?
+        } else {
+            open_files(project, format, path, options, schema)?
         };
         Ok(Self { project: project.to_owned(), schema: json::nullable(&schema), place })
     }
@@ -114,77 +82,46 @@ impl StillTable {
                     read.batches.extend(log.read(file, schema)?);
                 }
             }
-            Place::Files(Format::Json(options), files) => {
-                let mut decoder = JsonDecoder::new(schema.clone(), options.clone())?;
-                for file in files {
-                    let path = self.project.join(file);
-                    let bytes = fs::read(&path).map_err(|e| cannot_read(file, e))?;
-                    decoder.file(&json::shown(file), &bytes)?;
-                }
-                read = decoder.finish()?;
-            }
             Place::Files(format, files) => {
+                let mut reader = format.reader(schema, schema.clone())?;
                 for file in files {
-                    read.batches.extend(self.read_file(format, file)?);
+                    self.read_file(&mut reader, file)?;
                 }
+                read = reader.finish()?;
             }
         }
         Ok(read)
     }
 
-    fn read_file(&self, format: &Format, file: &Path) -> Result<Vec<RecordBatch>> {
+    fn read_file(&self, reader: &mut Reader, file: &Path) -> Result<()> {
         let path = self.project.join(file);
-        let shown = file.display().to_string();
-        match format {
-            Format::Csv(options) => {
-                let file = File::open(&path).map_err(|e| cannot_read(file, e))?;
-                csv::read(file, &shown, &self.schema, options)
-            }
-            _ => parquet::read(&path, &shown, &self.schema, &[]),
-        }
+        let mut bytes = match reader.takes_bytes() {
+            true => std::fs::read(&path).map_err(|e| cannot_read(file, e))?,
+            false => Vec::new(),
+        };
+        reader.file(&path, &json::shown(file), &mut bytes)
     }
 }
 
 /// The files of a table as they are now, and its columns.
 fn open_files(
     project: &Path,
+    format: &str,
     path: &str,
-    format: Format,
-    options: &Options,
+    options: &[(String, String)],
     schema: Option<SchemaRef>,
 ) -> Result<(Place, SchemaRef)> {
-    let place = below_project(project, path);
-    let root = project.join(&place);
-    let about = fs::metadata(&root).map_err(|e| cannot_list(&root, path, e))?;
-    let files: Vec<_> = if about.is_dir() {
-        let found = listing::files(&root, &Filter::from_options(options)?);
-        let found = found.map_err(|e| cannot_list(&root, path, e))?;
-        found.into_iter().map(|found| place.join(found.name)).collect()
-    } else {
-        vec![place]
-    };
-    let schema = match (schema, files.first()) {
-        (Some(schema), _) => schema,
-        (None, None) => {
-            return Err(Error::input(
-                "UNABLE_TO_INFER_SCHEMA",
-                format!("there is no file in {path} from which to tell the columns"),
-            )
-            .hint("put a file there first, or write the columns: CREATE TABLE t (id STRING, …)"));
+    let (format, options) = Format::from_options(format, options, &files::options())?;
+    let files = files::files_of(project, path, &options)?;
+    let schema = match schema {
+        Some(schema) => schema,
+        None => {
+            let files: Vec<_> = files.iter().map(|file| project.join(file)).collect();
+            format.infer(&files, path)?
         }
-        (None, Some(first)) => match &format {
-            Format::Json(options) => {
-                let files: Vec<_> = files.iter().map(|file| project.join(file)).collect();
-                json::infer(&files, options)?.schema
-            }
-            Format::Csv(options) => {
-                let file = File::open(project.join(first)).map_err(|e| cannot_read(first, e))?;
-                csv::header(file, &first.display().to_string(), options)?
-            }
-            Format::Parquet => parquet::schema(&project.join(first), &first.display().to_string())?,
-        },
     };
-    Ok((Place::Files(format, files), schema))
+    format.check(&schema)?;
+    Ok((Place::Files(Box::new(format), files), schema))
 }
 
 fn open_delta(project: &Path, path: &str, schema: Option<SchemaRef>) -> Result<(Place, SchemaRef)> {
@@ -210,6 +147,8 @@ fn cannot_read(file: &Path, error: std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use std::fs;
 
     use arrow::array::AsArray;
     use arrow::datatypes::{DataType, Field, Int32Type, Schema, TimeUnit};

@@ -28,29 +28,37 @@ pub(super) struct Taken {
 
 /// The bytes of a file, which must be as its decision says.
 pub(super) fn read_exactly(project: &Path, taken: &Taken, bytes: &mut Vec<u8>) -> Result<()> {
-    let path = project.join(&taken.path);
+    check_unchanged(project, taken)?;
+    bytes.clear();
+    let file = File::open(project.join(&taken.path)).map_err(|e| unreadable(taken, e))?;
+    file.take(taken.size).read_to_end(bytes).map_err(|e| unreadable(taken, e))?;
+    match bytes.len() as u64 == taken.size {
+        true => Ok(()),
+        false => Err(changed(taken)),
+    }
+}
+
+/// A file must be as its decision says.
+pub(super) fn check_unchanged(project: &Path, taken: &Taken) -> Result<()> {
+    let about = fs::metadata(project.join(&taken.path)).map_err(|e| unreadable(taken, e))?;
+    let modified = about.modified().map(millis).map_err(|e| unreadable(taken, e))?;
+    if !about.is_file() || about.len() != taken.size || modified != taken.mtime {
+        return Err(changed(taken));
+    }
+    Ok(())
+}
+
+fn unreadable(taken: &Taken, error: std::io::Error) -> Error {
     let shown = taken.path.display();
-    let missing = |e: std::io::Error| match e.kind() {
+    match error.kind() {
         ErrorKind::NotFound => Error::input(
             "SOURCE_FILE_MISSING",
             format!("the file {shown} belongs to this batch, but it is gone"),
         )
         .hint("put it back as it was, and start again: the run continues where it stopped"),
-        _ => Error::input("SOURCE_FILE_UNREADABLE", format!("cannot read {shown}: {e}"))
+        _ => Error::input("SOURCE_FILE_UNREADABLE", format!("cannot read {shown}: {error}"))
             .hint("when the cause is gone, start again: the run continues where it stopped")
-            .caused_by(e),
-    };
-    let about = fs::metadata(&path).map_err(missing)?;
-    let modified = about.modified().map(millis).map_err(missing)?;
-    if !about.is_file() || about.len() != taken.size || modified != taken.mtime {
-        return Err(changed(taken));
-    }
-    bytes.clear();
-    let file = File::open(&path).map_err(missing)?;
-    file.take(taken.size).read_to_end(bytes).map_err(missing)?;
-    match bytes.len() as u64 == taken.size {
-        true => Ok(()),
-        false => Err(changed(taken)),
+            .caused_by(error),
     }
 }
 

@@ -38,6 +38,8 @@ use crate::error::{Error, Result};
 pub struct Catalog {
     text: SourceText,
     tables: Vec<(String, SchemaRef)>,
+    /// Columns of tables that only a query which names them reads, and `*` does not mean.
+    hidden: Vec<(String, Arc<Field>)>,
     views: Arc<HashMap<String, ViewDefinition>>,
     settings: Vec<Setting>,
     /// Every name that the pipeline creates, as written.
@@ -66,6 +68,7 @@ impl Catalog {
         Ok(Self {
             text: pipeline.source.clone(),
             tables: Vec::new(),
+            hidden: Vec::new(),
             views: Arc::new(views),
             settings,
             created: created.into(),
@@ -89,6 +92,17 @@ impl Catalog {
         }
     }
 
+    /// Gives a table a column, behind the others, that only a query which names it reads, from a
+    /// stream; `*` does not mean it.
+    pub fn hide(&mut self, table: &str, column: Field) {
+        let shown = |(name, schema): &(String, SchemaRef)| {
+            name.eq_ignore_ascii_case(table) && schema.column_with_name(column.name()).is_some()
+        };
+        if !self.tables.iter().any(shown) {
+            self.hidden.push((table.to_owned(), Arc::new(column)));
+        }
+    }
+
     /// The value of a `SET key = value`; the last one counts.
     pub fn setting(&self, key: &str) -> Option<&str> {
         let found = self.settings.iter().rev().find(|s| s.key.eq_ignore_ascii_case(key));
@@ -104,6 +118,10 @@ impl Catalog {
         let mut spelling = Spelling::default();
         spelling.learn("start");
         spelling.learn("end");
+        for (_, column) in &self.hidden {
+            spelling.learn(column.name());
+            spelling.learn_schema(&Schema::new(vec![column.clone()]));
+        }
         for (name, schema) in &self.tables {
             spelling.learn(name);
             spelling.learn_schema(schema);
@@ -112,6 +130,8 @@ impl Catalog {
         Arc::new(Scope {
             text: self.text.clone(),
             tables: self.tables.clone(),
+            hidden: self.hidden.clone(),
+            named_hidden: Mutex::default(),
             views: self.views.clone(),
             created: self.created.clone(),
             state: self.state.clone(),
@@ -143,6 +163,9 @@ fn without_event_time(schema: &Schema) -> SchemaRef {
 pub(super) struct Scope {
     pub(super) text: SourceText,
     tables: Vec<(String, SchemaRef)>,
+    hidden: Vec<(String, Arc<Field>)>,
+    /// The hidden columns that the query names.
+    pub(super) named_hidden: Mutex<Vec<String>>,
     views: Arc<HashMap<String, ViewDefinition>>,
     created: Arc<[String]>,
     pub(super) state: Arc<SessionState>,
@@ -165,7 +188,15 @@ impl Scope {
     ) -> PlanResult<LogicalPlan> {
         let table = self.tables.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         if let Some((known, schema)) = table {
-            return self.scan(known, schema, name, streaming, options);
+            let hidden = self.hidden_column(known).filter(|_| streaming);
+            let schema = match hidden {
+                None => schema.clone(),
+                Some(hidden) => {
+                    let fields = schema.fields().iter().chain([hidden]).cloned();
+                    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+                }
+            };
+            return self.scan(known, &schema, name, streaming, options);
         }
         if let Some(view) = self.views.get(&name.to_lowercase()) {
             let view_plan = self.view(view)?;
@@ -178,6 +209,22 @@ impl Scope {
             return LogicalPlanBuilder::from(view_plan).alias(TableReference::bare(name))?.build();
         }
         Err(self.unknown_table(name).into())
+    }
+
+    /// The hidden column of a table, if the query names it.
+    pub(super) fn hidden_column(&self, table: &str) -> Option<&Arc<Field>> {
+        let named = self.named_hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        let (_, column) = self.hidden.iter().find(|(name, _)| name.eq_ignore_ascii_case(table))?;
+        named.iter().any(|name| name == column.name()).then_some(column)
+    }
+
+    /// Notes which hidden columns these words of a query name.
+    pub(super) fn name_hidden<'a>(&self, words: impl Iterator<Item = &'a str>) {
+        let mut named = self.named_hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        for word in words {
+            let column = self.hidden.iter().find(|(_, c)| c.name().eq_ignore_ascii_case(word));
+            named.extend(column.map(|(_, column)| column.name().clone()));
+        }
     }
 
     fn scan(

@@ -10,7 +10,7 @@ use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::Statement as SqlStatement;
-use datafusion::sql::sqlparser::tokenizer::TokenWithSpan;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::catalog::{Provider, Scope};
 use super::check::{self, Checks, Mode};
@@ -130,6 +130,10 @@ pub(super) fn ready(plan: LogicalPlan, state: &SessionState) -> PlanResult<Logic
 
 /// Tokens → tree → logical plan.
 pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<Planned> {
+    scope.name_hidden(query.iter().filter_map(|token| match &token.token {
+        Token::Word(word) => Some(word.value.as_str()),
+        _ => None,
+    }));
     let mut clauses = Vec::new();
     let spelt = scope.spelling.lock().unwrap_or_else(PoisonError::into_inner).respell(query);
     let tokens = deduplicate::rewrite(&spelt);
@@ -144,6 +148,7 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
     let known = scope.function_names();
     let prepared = names::prepare(&mut tree, &clauses, &scope.text, &known);
     let generators = prepared.map_err(|e| if e.place().is_some() { e } else { at_query(e) })?;
+    relations::hide_columns(&mut tree, scope, &clauses);
     let relations = Relations { scope: scope.clone(), clauses: clauses.into() };
     let generators = Generators(generators.into());
     let relations: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(generators), Arc::new(relations)];

@@ -8,6 +8,7 @@
 //! alike, and every other token keeps its place in the user's text.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, TimeUnit};
@@ -17,7 +18,10 @@ use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, lit};
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, Ident, TableAlias, TableFactor};
+use datafusion::sql::sqlparser::ast::{
+    ExcludeSelectItem, Expr as SqlExpr, Ident, ObjectName, Query, Select, SelectItem, TableAlias,
+    TableFactor, VisitMut, VisitorMut,
+};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 use super::catalog::Scope;
@@ -106,6 +110,50 @@ pub(super) fn rewrite(
         cursor.next();
     }
     Ok(out)
+}
+
+/// Takes hidden columns out of what `*` means, where a stream that has them is read.
+pub(super) fn hide_columns(query: &mut Query, scope: &Scope, clauses: &[Clause]) {
+    let _ = query.visit(&mut HideColumns { scope, clauses });
+}
+
+struct HideColumns<'a> {
+    scope: &'a Scope,
+    clauses: &'a [Clause],
+}
+
+impl HideColumns<'_> {
+    /// The hidden column of a relation that is a stream.
+    fn hidden(&self, relation: &TableFactor) -> Option<Ident> {
+        let TableFactor::Table { name, alias: Some(alias), .. } = relation else { return None };
+        let number: usize = alias.name.value.strip_prefix(MARK)?.parse().ok()?;
+        let table = name.0.last()?.as_ident()?;
+        self.clauses.get(number).filter(|clause| clause.streaming)?;
+        let column = self.scope.hidden_column(&table.value)?;
+        Some(Ident::with_quote('`', column.name()))
+    }
+}
+
+impl VisitorMut for HideColumns<'_> {
+    type Break = ();
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        let relations = select.from.iter().flat_map(|from| {
+            std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation))
+        });
+        let hidden = relations.filter_map(|relation| self.hidden(relation)).next();
+        for item in &mut select.projection {
+            if let (
+                SelectItem::Wildcard(options) | SelectItem::QualifiedWildcard(_, options),
+                Some(hidden),
+            ) = (item, &hidden)
+            {
+                let name = ObjectName::from(vec![hidden.clone()]);
+                options.opt_exclude.get_or_insert(ExcludeSelectItem::Single(name));
+            }
+        }
+        ControlFlow::Continue(())
+    }
 }
 
 /// Whether `STREAM` is the keyword here and not a table of that name.

@@ -51,6 +51,8 @@ pub enum TableFormat {
     Csv,
     /// Parquet files.
     Parquet,
+    /// Lines of text.
+    Text,
     /// A Delta table.
     Delta,
 }
@@ -210,11 +212,12 @@ fn table(cursor: &mut Cursor<'_>, span: Span) -> Result<Statement> {
         "json" => TableFormat::Json,
         "csv" => TableFormat::Csv,
         "parquet" => TableFormat::Parquet,
+        "text" => TableFormat::Text,
         "delta" => TableFormat::Delta,
         other => {
             let what = format!("there is no data source '{other}'");
             return Err(Error::sql("DATA_SOURCE_NOT_FOUND", what)
-                .hint("write USING json, csv, parquet or delta")
+                .hint("write USING json, csv, parquet, text or delta")
                 .at(cursor.text.place(format_at)));
         }
     };
@@ -299,10 +302,11 @@ pub(super) fn key_values(cursor: &mut Cursor<'_>) -> Result<Options> {
     cursor.expect_mark(&Token::LParen, HINT)?;
     let mut options = Options::new();
     loop {
+        let place = cursor.text.place(cursor.here());
         let key = option_key(cursor, HINT)?;
         cursor.take_mark(&Token::Eq);
         let value = option_value(cursor, HINT)?;
-        options.set(key, value);
+        options.set_at(key, value, place);
         if cursor.take_mark(&Token::RParen) {
             return Ok(options);
         }

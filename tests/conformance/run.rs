@@ -136,7 +136,8 @@ fn create_table<'a>(
     let mut list = format!("'path' '{path}'");
     for (key, value) in options {
         let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        list += &format!(", '{key}' '{value}'");
+        let quoted = value.replace('\\', "\\\\").replace('\'', "\\'");
+        list += &format!(", '{key}' '{quoted}'");
     }
     format!("CREATE TABLE `{name}` ({ddl}) USING json OPTIONS ({list});\n")
 }

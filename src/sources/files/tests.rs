@@ -43,7 +43,7 @@ impl Folder {
     fn try_open(&self, path: &str, options: &[(&str, &str)]) -> Result<FileSource> {
         let schema = Arc::new(Schema::new(vec![Field::new("id", DataType::Utf8, true)]));
         let options: Vec<_> = options.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
-        FileSource::open(self.project.path(), path, schema, &options)
+        FileSource::open(self.project.path(), "json", path, schema, &options)
     }
 }
 
@@ -78,7 +78,7 @@ fn takes_the_oldest_first_and_each_once() {
     folder.put("b.json", 1);
     folder.put("c.json", 0);
     folder.put("batch_0000/a.json", 1);
-    let mut source = folder.open(&[("MaxFilesPerTrigger", "1")]);
+    let mut source = folder.open(&[("MaxFilesPerTrigger", "1"), ("recursiveFileLookup", "true")]);
     assert_eq!(step(&mut source), ["c.json"]);
     assert_eq!(step(&mut source), ["b.json"]);
     assert_eq!(step(&mut source), ["batch_0000/a.json"]);
@@ -236,13 +236,20 @@ fn wrong_options_are_refused() {
     for (options, condition) in [
         (vec![("maxFilesPerTrigger", "0")], "INVALID_OPTION"),
         (vec![("maxFilesPerTrigger", "1"), ("maxBytesPerTrigger", "1")], "INVALID_OPTION"),
-        (vec![("cleanSource", "delete")], "UNSUPPORTED_OPTION"),
+        (vec![("cleanSource", "burn")], "INVALID_OPTION"),
+        (vec![("cleanSource", "archive")], "INVALID_OPTION"),
+        (vec![("cleanSource", "archive"), ("sourceArchiveDir", "input")], "INVALID_OPTION"),
+        (vec![("modifiedBefore", "2026-01-01")], "UNSUPPORTED_OPTION"),
+        (vec![("maxFileAge", "soon")], "INVALID_OPTION"),
+        (vec![("discardCachedInputRatio", "2")], "INVALID_OPTION"),
+        (vec![("timestampFormat", "YYYY")], "INVALID_DATETIME_PATTERN"),
         (vec![("maxFilesPerTriger", "1")], "UNKNOWN_OPTION"),
         (vec![("mode", "sometimes")], "INVALID_OPTION"),
         (vec![("pathGlobFilter", "[a")], "INVALID_OPTION"),
     ] {
         let error = folder.try_open("input/events", &options).err().unwrap();
         assert_eq!(error.condition(), condition, "{options:?}");
+        assert!(error.subject().is_some(), "{error}");
     }
 }
 
@@ -255,7 +262,7 @@ fn reads_only_the_columns_of_the_projection() {
     let take = source.next(Admit::Limited).unwrap().unwrap();
     let read = source.read(&take).unwrap();
     assert_eq!((read.rows(), read.batches[0].num_columns()), (1, 0));
-    assert_eq!(source.schema().fields().len(), 1);
+    assert_eq!(source.schema().fields().len(), 2);
 }
 
 #[cfg(unix)]
@@ -282,4 +289,127 @@ fn a_path_below_the_project_is_relative_however_it_is_written() {
         assert_eq!(source.folder, Path::new("input/events"));
         assert_eq!(source.description(), format!("FileStreamSource[{path}]"));
     }
+}
+
+#[test]
+fn a_file_much_older_than_the_newest_that_was_read_is_left_after_a_restart_too() {
+    let folder = Folder::new();
+    folder.put("first.json", 0);
+    folder.put("newest.json", 1_000);
+    let options = [("maxFileAge", "10s")];
+    let mut source = folder.open(&options);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    assert_eq!(names(&take), ["first.json", "newest.json"]);
+    source.decided(&take).unwrap();
+    folder.put("old.json", 989);
+    folder.put("young.json", 990);
+    assert_eq!(step(&mut source), ["young.json"]);
+    let mut again = folder.open(&options);
+    again.decided(&take).unwrap();
+    assert_eq!(step(&mut again), ["young.json"]);
+    let latest = [("maxFileAge", "10s"), ("latestFirst", "true"), ("maxFilesPerTrigger", "9")];
+    let mut again = folder.open(&latest);
+    again.decided(&take).unwrap();
+    assert_eq!(step(&mut again), ["young.json", "old.json"]);
+}
+
+#[test]
+fn with_names_alone_a_file_of_the_same_name_elsewhere_is_not_new() {
+    let folder = Folder::new();
+    folder.put("x/a.json", 0);
+    let mut source = folder.open(&[("fileNameOnly", "true"), ("recursiveFileLookup", "true")]);
+    assert_eq!(step(&mut source), ["x/a.json"]);
+    folder.put("y/a.json", 1);
+    folder.put("y/b.json", 2);
+    assert_eq!(step(&mut source), ["y/b.json"]);
+}
+
+#[test]
+fn a_short_rest_of_a_listing_is_looked_up_anew() {
+    let folder = Folder::new();
+    for age in 1..=11 {
+        folder.put(&format!("{age:02}.json"), age);
+    }
+    let limit = ("maxFilesPerTrigger", "10");
+    let mut discards = folder.open(&[limit]);
+    let mut keeps = folder.open(&[limit, ("discardCachedInputRatio", "0.1")]);
+    let mut forgets = folder.open(&[limit, ("maxCachedFiles", "0")]);
+    for source in [&mut discards, &mut keeps, &mut forgets] {
+        assert_eq!(step(source).len(), 10);
+    }
+    folder.put("new.json", 0);
+    assert_eq!(step(&mut discards), ["new.json", "11.json"]);
+    assert_eq!(step(&mut keeps), ["11.json"]);
+    assert_eq!(step(&mut forgets), ["new.json", "11.json"]);
+}
+
+#[test]
+fn what_was_read_is_deleted_or_moved_once_it_is_done() {
+    for (option, archived) in [("delete", false), ("archive", true)] {
+        let folder = Folder::new();
+        folder.put("a.json", 0);
+        let options = [("cleanSource", option), ("sourceArchiveDir", "old")];
+        let mut source = folder.open(&options);
+        let take = source.next(Admit::Limited).unwrap().unwrap();
+        source.decided(&take).unwrap();
+        let path = folder.project.path().join("input/events/a.json");
+        assert!(path.exists());
+        source.done(&take).unwrap();
+        source.done(&take).unwrap();
+        let whole = path.strip_prefix("/").unwrap();
+        assert!(!path.exists());
+        assert_eq!(folder.project.path().join("old").join(whole).exists(), archived);
+    }
+}
+
+#[test]
+fn partitions_give_their_columns_and_the_hidden_column_tells_about_the_file() {
+    let folder = Folder::new();
+    folder.put("k=1/s=x%20y/a b.json", 0);
+    folder.put("k=__HIVE_DEFAULT_PARTITION__/s=z/b.json", 1);
+    folder.put("deep/c.json", 2);
+    let field = |name: &str, data_type| Field::new(name, data_type, true);
+    let fields =
+        vec![field("id", DataType::Utf8), field("k", DataType::Int32), field("s", DataType::Utf8)];
+    let schema = Arc::new(Schema::new(fields));
+    let open =
+        || FileSource::open(folder.project.path(), "json", "input/events", schema.clone(), &[]);
+    let mut source = open().unwrap();
+    Source::project(&mut source, &[2, 3, 1]).unwrap();
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    let read = source.read(&take).unwrap();
+    let text = |batch: &arrow::array::RecordBatch, column: usize| {
+        arrow::util::display::array_value_to_string(batch.column(column), 0).unwrap()
+    };
+    let [first, second] = &read.batches[..] else { panic!("{:?}", read.batches) };
+    assert_eq!((text(first, 0), text(first, 2)), ("x y".to_owned(), "1".to_owned()));
+    assert_eq!((text(second, 0), text(second, 2)), ("z".to_owned(), String::new()));
+    let about = text(first, 1);
+    assert!(about.contains("file_name: a%20b.json, file_size: 30"), "{about}");
+    assert!(about.contains("file_modification_time: 2026-01-01T00:00:00Z"), "{about}");
+    folder.put("k=one/s=z/d.json", 3);
+    let mut source = open().unwrap();
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    assert_eq!(source.read(&take).unwrap_err().condition(), "INVALID_PARTITION_VALUE");
+}
+
+#[test]
+fn a_file_that_has_gone_is_left_out_where_that_is_allowed() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    folder.put("b.json", 1);
+    let mut source = folder.open(&[("ignoreMissingFiles", "true")]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    folder.remove("a.json");
+    assert_eq!(ids(&source.read(&take).unwrap()), ["b.json"]);
+}
+
+#[test]
+fn partitions_of_different_columns_are_refused() {
+    let folder = Folder::new();
+    folder.put("k=1/a.json", 0);
+    folder.put("j=1/b.json", 1);
+    let error = folder.open(&[]).next(Admit::Limited).unwrap_err();
+    assert_eq!(error.condition(), "CONFLICTING_PARTITION_COLUMN_NAMES");
+    assert_eq!(step(&mut folder.open(&[("recursiveFileLookup", "true")])).len(), 2);
 }

@@ -15,15 +15,19 @@ use arrow::array::{
     MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::compute::filter;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
+use hashbrown::HashMap;
 
 use super::cursor::{Broken, Cursor, Token};
+use super::number;
 use super::object::Object;
-use super::{number, times};
 use crate::error::{Error, Result};
+use crate::sources::csv::Words;
+use crate::sources::time_forms::TimeForms;
 
 /// What became of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +41,7 @@ pub(super) enum Fit {
 }
 
 /// A growing column of one type.
-pub(super) struct Column {
+pub(in crate::sources) struct Column {
     data_type: DataType,
     valid: NullBufferBuilder,
     values: Values,
@@ -53,14 +57,26 @@ enum Values {
     Float32(Vec<f32>),
     Float64(Vec<f64>),
     Decimal(Vec<i128>, u8, i8),
-    Date(Vec<i32>),
+    Date(Vec<i32>, Arc<TimeForms>),
     /// Microseconds; whether the column has a zone.
-    Timestamp(Vec<i64>, bool),
+    Timestamp(Vec<i64>, bool, Arc<TimeForms>),
     Text(Bytes),
     Binary(Bytes),
     List(FieldRef, Vec<i32>, Box<Column>),
     Struct(Fields, Box<Object>),
-    Map(FieldRef, Vec<i32>, Box<Column>, Box<Column>),
+    Map(Box<Entries>),
+}
+
+/// The entries of maps, one map behind the other.
+struct Entries {
+    field: FieldRef,
+    ends: Vec<i32>,
+    keys: Column,
+    values: Column,
+    /// Where the keys of the map that is being taken lie.
+    places: HashMap<Box<[u8]>, usize>,
+    /// Entries whose key came again in the same map, in rising order: the later one counts.
+    replaced: Vec<usize>,
 }
 
 /// Byte strings, one behind the other.
@@ -95,7 +111,7 @@ fn finish_offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
 
 impl Column {
     /// An empty column. Types that Spark's DDL cannot name are refused.
-    pub fn new(data_type: &DataType) -> Result<Self> {
+    pub fn new(data_type: &DataType, times: &Arc<TimeForms>) -> Result<Self> {
         let values = match data_type {
             DataType::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
             DataType::Int8 => Values::Int8(Vec::new()),
@@ -107,25 +123,32 @@ impl Column {
             DataType::Decimal128(precision, scale) => {
                 Values::Decimal(Vec::new(), *precision, *scale)
             }
-            DataType::Date32 => Values::Date(Vec::new()),
+            DataType::Date32 => Values::Date(Vec::new(), times.clone()),
             DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-                Values::Timestamp(Vec::new(), zone.is_some())
+                Values::Timestamp(Vec::new(), zone.is_some(), times.clone())
             }
             DataType::Utf8 => Values::Text(Bytes::new()),
             DataType::Binary => Values::Binary(Bytes::new()),
             DataType::List(item) => {
-                Values::List(item.clone(), vec![0], Box::new(Column::new(item.data_type())?))
+                Values::List(item.clone(), vec![0], Box::new(Column::new(item.data_type(), times)?))
             }
             DataType::Struct(fields) => {
-                Values::Struct(fields.clone(), Box::new(Object::new(fields)?))
+                Values::Struct(fields.clone(), Box::new(Object::new(fields, times)?))
             }
             DataType::Map(entry, _) => match entry.data_type() {
-                DataType::Struct(pair) if pair.len() == 2 => Values::Map(
-                    entry.clone(),
-                    vec![0],
-                    Box::new(Column::new(pair[0].data_type())?),
-                    Box::new(Column::new(pair[1].data_type())?),
-                ),
+                // JSON has no other keys than texts.
+                DataType::Struct(pair)
+                    if pair.len() == 2 && pair[0].data_type() == &DataType::Utf8 =>
+                {
+                    Values::Map(Box::new(Entries {
+                        field: entry.clone(),
+                        ends: vec![0],
+                        keys: Column::new(&DataType::Utf8, times)?,
+                        values: Column::new(pair[1].data_type(), times)?,
+                        places: HashMap::new(),
+                        replaced: Vec::new(),
+                    }))
+                }
                 _ => return Err(unreadable(data_type)),
             },
             _ => return Err(unreadable(data_type)),
@@ -144,15 +167,15 @@ impl Column {
             Values::Boolean(values) => values.append(false),
             Values::Int8(values) => values.push(0),
             Values::Int16(values) => values.push(0),
-            Values::Int32(values) | Values::Date(values) => values.push(0),
-            Values::Int64(values) | Values::Timestamp(values, _) => values.push(0),
+            Values::Int32(values) | Values::Date(values, _) => values.push(0),
+            Values::Int64(values) | Values::Timestamp(values, ..) => values.push(0),
             Values::Float32(values) => values.push(0.0),
             Values::Float64(values) => values.push(0.0),
             Values::Decimal(values, ..) => values.push(0),
             Values::Text(values) | Values::Binary(values) => values.close(),
             Values::List(_, ends, items) => ends.push(items.len() as i32),
             Values::Struct(_, object) => object.push_null(),
-            Values::Map(_, ends, keys, _) => ends.push(keys.len() as i32),
+            Values::Map(entries) => entries.close(),
         }
         self.valid.append_null();
     }
@@ -169,6 +192,51 @@ impl Column {
         }
     }
 
+    /// Appends the value that a plain text means, as CSV has it; `false`: it does not fit, and nothing
+    /// is appended.
+    pub fn push_plain(&mut self, text: &str, words: &Words) -> bool {
+        let fits = match &mut self.values {
+            Values::Boolean(values) => match text {
+                _ if text.eq_ignore_ascii_case("true") => {
+                    values.append(true);
+                    true
+                }
+                _ if text.eq_ignore_ascii_case("false") => {
+                    values.append(false);
+                    true
+                }
+                _ => false,
+            },
+            Values::Int8(values) => push(values, text.parse().ok()),
+            Values::Int16(values) => push(values, text.parse().ok()),
+            Values::Int32(values) => push(values, text.parse().ok()),
+            Values::Int64(values) => push(values, text.parse().ok()),
+            Values::Float32(values) => push(
+                values,
+                number::plain(text, words).map(|v| match v {
+                    // Each type has its own nearest number.
+                    v if v.is_finite() => number::java_text(text).parse().unwrap_or(v as f32),
+                    v => v as f32,
+                }),
+            ),
+            Values::Float64(values) => push(values, number::plain(text, words)),
+            Values::Decimal(values, p, s) => push(values, number::decimal_text(text, *p, *s)),
+            Values::Date(values, times) => push(values, times.date(text)),
+            Values::Timestamp(values, true, times) => push(values, times.timestamp(text)),
+            Values::Timestamp(values, false, times) => push(values, times.timestamp_ntz(text)),
+            Values::Text(values) | Values::Binary(values) => {
+                values.bytes.extend_from_slice(text.as_bytes());
+                values.close();
+                true
+            }
+            Values::List(..) | Values::Struct(..) | Values::Map(_) => false,
+        };
+        if fits {
+            self.valid.append_non_null();
+        }
+        fits
+    }
+
     /// Cuts the column back to `len` values, and takes away what half a value left behind them.
     pub fn truncate(&mut self, len: usize) {
         if len > self.len() {
@@ -178,8 +246,8 @@ impl Column {
             Values::Boolean(values) => values.truncate(len),
             Values::Int8(values) => values.truncate(len),
             Values::Int16(values) => values.truncate(len),
-            Values::Int32(values) | Values::Date(values) => values.truncate(len),
-            Values::Int64(values) | Values::Timestamp(values, _) => values.truncate(len),
+            Values::Int32(values) | Values::Date(values, _) => values.truncate(len),
+            Values::Int64(values) | Values::Timestamp(values, ..) => values.truncate(len),
             Values::Float32(values) => values.truncate(len),
             Values::Float64(values) => values.truncate(len),
             Values::Decimal(values, ..) => values.truncate(len),
@@ -189,17 +257,16 @@ impl Column {
                 items.truncate(ends[len] as usize);
             }
             Values::Struct(_, object) => object.truncate(len),
-            Values::Map(_, ends, keys, values) => {
-                ends.truncate(len + 1);
-                keys.truncate(ends[len] as usize);
-                values.truncate(ends[len] as usize);
+            Values::Map(entries) => {
+                entries.ends.truncate(len + 1);
+                entries.truncate(entries.ends[len] as usize);
             }
         }
         self.valid.truncate(len);
     }
 
     /// Takes the next value of the text. After `Broken` the column may hold half of it.
-    pub fn take(&mut self, cursor: &mut Cursor) -> Result<Fit, Broken> {
+    pub(super) fn take(&mut self, cursor: &mut Cursor) -> Result<Fit, Broken> {
         cursor.next_byte();
         let start = cursor.position();
         let token = cursor.token()?;
@@ -216,8 +283,8 @@ impl Column {
                 let fit = object.take(cursor)?;
                 return Ok(self.closed(fit));
             }
-            (Values::Map(_, ends, keys, values), Token::Object) => {
-                let fit = take_entries(cursor, keys, values, ends)?;
+            (Values::Map(entries), Token::Object) => {
+                let fit = entries.take(cursor)?;
                 return Ok(self.closed(fit));
             }
             (Values::Text(values), Token::Text(text)) => {
@@ -235,12 +302,26 @@ impl Column {
                 cursor.skip_rest(token, 1)?;
                 false
             }
-            (values, scalar) => values.push_scalar(scalar)?,
+            (values, scalar) => values.push_scalar(scalar, cursor.syntax().non_numeric)?,
         };
         if fits {
             self.valid.append_non_null();
         }
         Ok(if fits { Fit::Whole } else { Fit::Not })
+    }
+
+    /// Takes a value in place of the one at `row`, the last one, which stays if this one does not
+    /// fit.
+    #[cold]
+    pub(super) fn take_again(&mut self, cursor: &mut Cursor, row: usize) -> Result<Fit, Broken> {
+        let start = cursor.clone();
+        let fit = self.take(cursor)?;
+        if fit == Fit::Not {
+            return Ok(fit);
+        }
+        self.truncate(row);
+        *cursor = start;
+        self.take(cursor)
     }
 
     /// A value with parts was taken, or was not.
@@ -264,8 +345,8 @@ impl Column {
             Values::Float32(values) => primitive::<Float32Type>(values, nulls, data_type),
             Values::Float64(values) => primitive::<Float64Type>(values, nulls, data_type),
             Values::Decimal(values, ..) => primitive::<Decimal128Type>(values, nulls, data_type),
-            Values::Date(values) => primitive::<Date32Type>(values, nulls, data_type),
-            Values::Timestamp(values, _) => {
+            Values::Date(values, _) => primitive::<Date32Type>(values, nulls, data_type),
+            Values::Timestamp(values, ..) => {
                 primitive::<TimestampMicrosecondType>(values, nulls, data_type)
             }
             Values::Text(values) => {
@@ -287,23 +368,7 @@ impl Column {
                 let columns = object.finish()?;
                 Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls, len)?)
             }
-            Values::Map(field, ends, keys, values) => {
-                let DataType::Struct(pair) = field.data_type() else {
-                    return Err(unreadable(data_type));
-                };
-                let entries = StructArray::try_new(
-                    pair.clone(),
-                    vec![keys.finish()?, values.finish()?],
-                    None,
-                )?;
-                Arc::new(MapArray::try_new(
-                    field.clone(),
-                    finish_offsets(ends),
-                    entries,
-                    nulls,
-                    false,
-                )?)
-            }
+            Values::Map(entries) => entries.finish(nulls)?,
         })
     }
 }
@@ -311,7 +376,7 @@ impl Column {
 impl Values {
     /// Appends a boolean, number or text; `false`: it does not fit, and nothing is appended.
     #[inline]
-    fn push_scalar(&mut self, token: Token) -> Result<bool, Broken> {
+    fn push_scalar(&mut self, token: Token, non_numeric: bool) -> Result<bool, Broken> {
         Ok(match (self, token) {
             (Values::Boolean(values), Token::Bool(value)) => {
                 values.append(value);
@@ -320,32 +385,40 @@ impl Values {
             (Values::Int64(values), Token::Whole(text)) => push(values, number::whole(text)),
             (Values::Int32(values), Token::Whole(text)) => push(values, number::narrow(text)),
             (Values::Int16(values), Token::Whole(text)) => push(values, number::narrow(text)),
-            (Values::Int8(values), Token::Whole(text)) => push(values, number::narrow(text)),
+            (Values::Int8(values), Token::Whole(text)) => push(values, number::tiny(text)),
+            (Values::Float64(values), Token::Whole("-0")) => push(values, Some(0.0)),
+            (Values::Float32(values), Token::Whole("-0")) => push(values, Some(0.0)),
             (Values::Float64(values), Token::Whole(text) | Token::Fraction(text)) => {
-                push(values, text.parse().ok())
+                push(values, number::double(text))
             }
             (Values::Float32(values), Token::Whole(text) | Token::Fraction(text)) => {
-                push(values, text.parse().ok())
+                push(values, number::float(text))
             }
-            (Values::Float64(values), Token::Text(text)) => {
+            (Values::Float64(values), Token::Text(text)) if non_numeric => {
                 push(values, number::not_finite(&text.text()?))
             }
-            (Values::Float32(values), Token::Text(text)) => {
+            (Values::Float32(values), Token::Text(text)) if non_numeric => {
                 push(values, number::not_finite(&text.text()?).map(|v| v as f32))
             }
             (Values::Decimal(values, p, s), Token::Whole(text) | Token::Fraction(text)) => {
                 push(values, number::decimal(text, *p, *s))
             }
             (Values::Decimal(values, p, s), Token::Text(text)) => {
-                push(values, number::decimal(&text.text()?, *p, *s))
+                push(values, number::decimal_text(&text.text()?, *p, *s))
             }
-            (Values::Timestamp(values, zoned), Token::Text(text)) => {
-                push(values, times::micros(&text.text()?, *zoned))
+            (Values::Timestamp(values, zoned, times), Token::Text(text)) => {
+                let text = text.text()?;
+                push(
+                    values,
+                    if *zoned { times.timestamp(&text) } else { times.timestamp_ntz(&text) },
+                )
             }
-            (Values::Timestamp(values, true), Token::Whole(text)) => {
+            (Values::Timestamp(values, true, _), Token::Whole(text)) => {
                 push(values, number::whole(text).and_then(|s| s.checked_mul(1_000_000)))
             }
-            (Values::Date(values), Token::Text(text)) => push(values, times::days(&text.text()?)),
+            (Values::Date(values, times), Token::Text(text)) => {
+                push(values, times.date_or_days(&text.text()?))
+            }
             (Values::Binary(values), Token::Text(text)) => {
                 let fits = number::base64(&text.text()?, &mut values.bytes);
                 if fits {
@@ -395,33 +468,66 @@ fn take_elements(
     Ok(fit)
 }
 
-/// Takes the entries of a map up to its end.
-fn take_entries(
-    cursor: &mut Cursor,
-    keys: &mut Column,
-    values: &mut Column,
-    ends: &mut Vec<i32>,
-) -> Result<Fit, Broken> {
-    let before = keys.len();
-    let mut fit = Fit::Whole;
-    let mut first = true;
-    while let Some(key) = cursor.field(first)? {
-        first = false;
-        if fit == Fit::Not {
-            cursor.skip()?;
-            continue;
-        }
-        keys.push_text(&key.text()?);
-        fit = worse(fit, values.take(cursor)?);
+impl Entries {
+    /// A map ends here.
+    fn close(&mut self) {
+        self.ends.push(self.keys.len() as i32);
     }
-    match fit {
-        Fit::Not => {
-            keys.truncate(before);
-            values.truncate(before);
-        }
-        _ => ends.push(keys.len() as i32),
+
+    fn truncate(&mut self, len: usize) {
+        self.keys.truncate(len);
+        self.values.truncate(len);
+        self.replaced.truncate(self.replaced.partition_point(|entry| *entry < len));
     }
-    Ok(fit)
+
+    /// Takes the entries of a map up to its end.
+    fn take(&mut self, cursor: &mut Cursor) -> Result<Fit, Broken> {
+        let before = self.keys.len();
+        self.places.clear();
+        let mut fit = Fit::Whole;
+        let mut first = true;
+        while let Some(key) = cursor.field(first)? {
+            first = false;
+            if fit == Fit::Not {
+                cursor.skip()?;
+                continue;
+            }
+            let key = key.text()?;
+            let place = self.keys.len();
+            if let Some(earlier) = self.places.insert(key.as_bytes().into(), place) {
+                let at = self.replaced.partition_point(|entry| *entry < earlier);
+                self.replaced.insert(at, earlier);
+            }
+            self.keys.push_text(&key);
+            fit = worse(fit, self.values.take(cursor)?);
+        }
+        match fit {
+            Fit::Not => self.truncate(before),
+            _ => self.close(),
+        }
+        Ok(fit)
+    }
+
+    /// The maps as an array; there are none left.
+    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
+        let (mut keys, mut values) = (self.keys.finish()?, self.values.finish()?);
+        if !self.replaced.is_empty() {
+            let kept: BooleanArray =
+                (0..keys.len()).map(|i| Some(self.replaced.binary_search(&i).is_err())).collect();
+            keys = filter(&keys, &kept)?;
+            values = filter(&values, &kept)?;
+            for end in &mut self.ends {
+                *end -= self.replaced.partition_point(|entry| (*entry as i32) < *end) as i32;
+            }
+            self.replaced.clear();
+        }
+        let DataType::Struct(pair) = self.field.data_type() else {
+            return Err(unreadable(self.field.data_type()));
+        };
+        let entries = StructArray::try_new(pair.clone(), vec![keys, values], None)?;
+        let offsets = finish_offsets(&mut self.ends);
+        Ok(Arc::new(MapArray::try_new(self.field.clone(), offsets, entries, nulls, false)?))
+    }
 }
 
 fn worse(a: Fit, b: Fit) -> Fit {

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use super::column::{Column, Fit};
 use super::cursor::{Broken, Cursor, Token};
-use super::lines::{Line, Lines};
+use super::lines::{Line, LineEnd, Lines};
 use super::object::Object;
 use super::{JsonOptions, Mode};
 use crate::error::{Error, Result};
@@ -44,16 +44,16 @@ pub struct JsonDecoder {
 }
 
 impl JsonDecoder {
-    /// A decoder for these columns, which must be nullable (see [`super::nullable`]).
+    /// A decoder for these columns, which must be nullable (see [`super::nullable`]). That of the
+    /// corrupt records, if it is one of them, must be a STRING.
     pub fn new(schema: SchemaRef, options: JsonOptions) -> Result<Self> {
-        let is_corrupt =
-            |f: &Field| *f.name() == options.corrupt_record && *f.data_type() == DataType::Utf8;
+        let is_corrupt = |f: &Field| *f.name() == options.corrupt_record;
         let corrupt = match schema.fields().iter().position(|f| is_corrupt(f)) {
-            Some(place) => Some((place, Column::new(&DataType::Utf8)?)),
+            Some(place) => Some((place, Column::new(&DataType::Utf8, &options.times)?)),
             None => None,
         };
         let from_text = schema.fields().iter().filter(|f| !is_corrupt(f)).cloned().collect();
-        let root = Object::new(&from_text)?;
+        let root = Object::new(&from_text, &options.times)?;
         let read = SourceRead::default();
         Ok(Self { options, schema, root, corrupt, bytes_in_batch: 0, read })
     }
@@ -62,8 +62,19 @@ impl JsonDecoder {
     ///
     /// An error is a bad line in FAILFAST mode; what was read before it is lost.
     pub fn file(&mut self, name: &Arc<str>, bytes: &[u8]) -> Result<()> {
+        let line_end = self.options.line_end.clone();
+        let lines = Lines::new(bytes, &line_end);
+        if self.only_counts() {
+            for _ in lines {
+                self.root.push_null();
+                if self.root.len() >= BATCH_ROWS {
+                    self.close_batch()?;
+                }
+            }
+            return Ok(());
+        }
         let whole = std::str::from_utf8(bytes).ok();
-        for line in Lines::new(bytes, self.options.multi_line) {
+        for line in lines {
             let raw = &bytes[line.start..line.end];
             let text = match whole {
                 Some(whole) => Ok(&whole[line.start..line.end]),
@@ -77,6 +88,13 @@ impl JsonDecoder {
             }
         }
         Ok(())
+    }
+
+    /// Whether no column is read, and no mode asks what a line is: each line is a row, as in Spark.
+    fn only_counts(&self) -> bool {
+        self.schema.fields().is_empty()
+            && self.options.mode == Mode::Permissive
+            && self.options.line_end != LineEnd::Never
     }
 
     /// What was read since the last call.
@@ -102,7 +120,10 @@ impl JsonDecoder {
         raw: &[u8],
         text: Result<&str, Broken>,
     ) -> Result<()> {
-        let longest = if self.options.multi_line { LONGEST_DOCUMENT } else { LONGEST_LINE };
+        let longest = match self.options.line_end {
+            LineEnd::Never => LONGEST_DOCUMENT,
+            _ => LONGEST_LINE,
+        };
         let before = self.root.len();
         let taken = match text {
             _ if raw.len() > longest => Err(Broken { at: longest, what: "is too long" }),
@@ -127,8 +148,14 @@ impl JsonDecoder {
 
     /// Takes the object of a line, or the objects of the array that it is.
     fn rows(&mut self, text: &str) -> Result<Taken, Broken> {
-        let mut cursor = Cursor::new(text);
+        // A byte order mark may stand before any line: files are put together with theirs.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let mut cursor = Cursor::with(text, self.options.syntax);
         let mut fit = Fit::Whole;
+        // A line of comments is as good as blank.
+        if cursor.next_byte().is_none() {
+            return Ok(Taken { fit, behind: None });
+        }
         match cursor.token()? {
             Token::Object => fit = self.root.take(&mut cursor)?,
             Token::Array => {

@@ -1,10 +1,10 @@
 //! Bytes into lines: takes a file's bytes, gives the range of each line that is not blank, with
-//! its number. A line ends at `\n`, `\r\n` or `\r`, as in Spark; a byte order mark before the
-//! first line is no part of it.
+//! its number. A line ends at `\n`, `\r\n` or `\r`, as in Spark, or at the separator that the option
+//! `lineSep` names; a byte order mark before the first line is no part of it.
 
 /// Where a line lies in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(in crate::sources) struct Line {
     /// From 1.
     pub number: u64,
     /// Offset of the first byte.
@@ -13,19 +13,71 @@ pub(super) struct Line {
     pub end: usize,
 }
 
+/// Where a line ends.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum LineEnd {
+    /// At `\n`, `\r\n` or `\r`.
+    #[default]
+    Any,
+    /// At these bytes, which are at least one.
+    At(Vec<u8>),
+    /// Nowhere: the file is one line, whatever it holds.
+    Never,
+}
+
+impl LineEnd {
+    /// Where the line that starts here ends, and where the next one starts.
+    fn end_of(&self, bytes: &[u8], start: usize) -> (usize, usize) {
+        match self {
+            LineEnd::Never => (bytes.len(), bytes.len()),
+            LineEnd::Any => {
+                let end = line_end(bytes, start);
+                let next = match bytes.get(end..end + 2) {
+                    Some(b"\r\n") => end + 2,
+                    _ => end + 1,
+                };
+                (end, next)
+            }
+            LineEnd::At(separator) => {
+                let mut places = bytes[start..].windows(separator.len());
+                let end = places.position(|found| found == separator);
+                let end = end.map_or(bytes.len(), |found| start + found);
+                (end, end + separator.len())
+            }
+        }
+    }
+
+    /// All lines of a file, blank ones too.
+    pub(in crate::sources) fn lines<'a>(
+        &'a self,
+        bytes: &'a [u8],
+    ) -> impl Iterator<Item = &'a [u8]> {
+        let mut at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        std::iter::from_fn(move || {
+            let start = at;
+            (start < bytes.len()).then(|| {
+                let (end, next) = self.end_of(bytes, start);
+                at = next;
+                &bytes[start..end]
+            })
+        })
+    }
+}
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// The lines of a file that are not blank.
-pub(super) struct Lines<'a> {
+pub(in crate::sources) struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
     number: u64,
-    whole: bool,
+    end: &'a LineEnd,
 }
 
 impl<'a> Lines<'a> {
-    /// With `whole` the file is one line, whatever it holds.
-    pub fn new(bytes: &'a [u8], whole: bool) -> Self {
-        let at = if bytes.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-        Self { bytes, at, number: 0, whole }
+    pub fn new(bytes: &'a [u8], end: &'a LineEnd) -> Self {
+        let at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        Self { bytes, at, number: 0, end }
     }
 }
 
@@ -35,11 +87,8 @@ impl Iterator for Lines<'_> {
     fn next(&mut self) -> Option<Line> {
         while self.at < self.bytes.len() {
             let start = self.at;
-            let end = if self.whole { self.bytes.len() } else { line_end(self.bytes, start) };
-            self.at = match self.bytes.get(end..end + 2) {
-                Some(b"\r\n") => end + 2,
-                _ => end + 1,
-            };
+            let (end, next) = self.end.end_of(self.bytes, start);
+            self.at = next;
             self.number += 1;
             let blank =
                 self.bytes[start..end].iter().all(|b| matches!(b, b' ' | b'\t' | b'\r' | b'\n'));
@@ -78,7 +127,7 @@ mod tests {
     use super::*;
 
     fn lines(bytes: &[u8]) -> Vec<(u64, &[u8])> {
-        Lines::new(bytes, false).map(|l| (l.number, &bytes[l.start..l.end])).collect()
+        Lines::new(bytes, &LineEnd::Any).map(|l| (l.number, &bytes[l.start..l.end])).collect()
     }
 
     #[test]
@@ -87,6 +136,14 @@ mod tests {
         let expected: [(u64, &[u8]); 4] =
             [(1, b"a long first line"), (2, b"b"), (5, b"c"), (6, b"d")];
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn ends_at_a_separator_only_where_there_is_one() {
+        let end = LineEnd::At(b";;".to_vec());
+        let bytes = b"a\r\n;;;b;;;;c";
+        let found: Vec<_> = Lines::new(bytes, &end).map(|l| &bytes[l.start..l.end]).collect();
+        assert_eq!(found, [&b"a\r\n"[..], b";b", b"c"]);
     }
 
     #[test]

@@ -25,20 +25,25 @@ mod infer;
 mod lines;
 mod number;
 mod object;
+mod syntax;
 pub mod texts;
-pub(super) mod times;
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
+pub(super) use column::Column;
 pub use decoder::JsonDecoder;
 pub use infer::{Inferred, infer, type_of_text};
+pub use lines::LineEnd;
+pub(super) use lines::{Line, Lines};
 
+use super::bytes::Encoding;
 use super::options::{Options, Rule};
-use crate::error::Result;
-use crate::json as cursor;
+use super::time_forms::{self, TimeForms};
+use crate::error::{Error, Result};
+use crate::json::{self as cursor, Syntax};
 
 /// What happens to a line that is no row: Spark's option `mode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,70 +58,143 @@ pub enum Mode {
 }
 
 /// The options of a JSON table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct JsonOptions {
     /// What happens to a line that is no row.
     pub mode: Mode,
     /// The column that holds the text of such a line, if the schema has it.
     pub corrupt_record: String,
-    /// A file is one document, over several lines, instead of one on each line.
-    pub multi_line: bool,
+    /// Where a record ends: with `multiLine` nowhere, a file is one document.
+    pub line_end: LineEnd,
+    /// What a text may hold besides JSON.
+    pub syntax: Syntax,
+    /// How texts become times.
+    pub times: Arc<TimeForms>,
+    /// How bytes become text.
+    pub(super) encoding: Encoding,
+    /// What the columns are when none are declared.
+    pub(super) inference: Inference,
 }
+
+/// How columns are told from the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Inference {
+    /// Numbers and booleans are STRING.
+    pub primitives_as_string: bool,
+    /// Numbers with a fraction are DECIMAL where one holds them.
+    pub prefers_decimal: bool,
+    /// A field that is always NULL, or an empty array or object, is no column.
+    pub drop_all_null: bool,
+    /// Texts that look like times are TIMESTAMP.
+    pub timestamps: bool,
+}
+
+/// Spark's word for the column of corrupt records.
+pub(super) const CORRUPT_RECORD: &str = "_corrupt_record";
 
 impl Default for JsonOptions {
     fn default() -> Self {
-        Self { mode: Mode::default(), corrupt_record: "_corrupt_record".into(), multi_line: false }
+        Self {
+            mode: Mode::default(),
+            corrupt_record: CORRUPT_RECORD.into(),
+            line_end: LineEnd::default(),
+            syntax: Syntax::default(),
+            times: Arc::default(),
+            encoding: Encoding::default(),
+            inference: Inference::default(),
+        }
     }
 }
 
 /// Spark's options of a JSON table and what becomes of them here.
-pub(super) const OPTIONS: &[(&str, Rule)] = &[
+pub(super) const OPTIONS: &[&[(&str, Rule)]] = &[RECORDS, syntax::OPTIONS, time_forms::OPTIONS];
+
+const RECORDS: &[(&str, Rule)] = &[
     ("mode", Rule::Honoured),
     ("columnNameOfCorruptRecord", Rule::Honoured),
     ("multiLine", Rule::Honoured),
-    ("allowBackslashEscapingAnyCharacter", Rule::Only("false")),
-    ("allowComments", Rule::Only("false")),
-    ("allowNonNumericNumbers", Rule::Only("true")),
-    ("allowNumericLeadingZeros", Rule::Only("false")),
-    ("allowSingleQuotes", Rule::Only("true")),
-    ("allowUnquotedControlChars", Rule::Only("false")),
-    ("allowUnquotedFieldNames", Rule::Only("false")),
-    ("compression", Rule::Only("none")),
-    ("dateFormat", Rule::Only("yyyy-MM-dd")),
-    ("dropFieldIfAllNull", Rule::Only("false")),
-    ("enableDateTimeParsingFallback", Rule::Only("true")),
-    ("encoding", Rule::Only("UTF-8")),
-    ("charset", Rule::Only("UTF-8")),
-    ("inferTimestamp", Rule::Only("false")),
-    ("lineSep", Rule::Only("\n")),
-    ("locale", Rule::Only("en-US")),
-    ("prefersDecimal", Rule::Only("false")),
-    ("primitivesAsString", Rule::Only("false")),
-    ("samplingRatio", Rule::Only("1.0")),
-    ("timeZone", Rule::Only("UTC")),
-    ("timestampFormat", Rule::Only("yyyy-MM-dd'T'HH:mm:ss[.SSS][XXX]")),
-    ("timestampNTZFormat", Rule::Only("yyyy-MM-dd'T'HH:mm:ss[.SSS]")),
+    ("lineSep", Rule::Honoured),
+    ("encoding", Rule::Honoured),
+    ("charset", Rule::Honoured),
+    ("dropFieldIfAllNull", Rule::Honoured),
+    ("inferTimestamp", Rule::Honoured),
+    ("prefersDecimal", Rule::Honoured),
+    ("primitivesAsString", Rule::Honoured),
+    // A file says itself how it is compressed, by its name; the rest is for writing.
+    ("compression", Rule::Ignored),
+    ("ignoreNullFields", Rule::Ignored),
+    ("samplingRatio", Rule::Ignored),
 ];
+
+impl Mode {
+    /// The option `mode`.
+    pub(super) fn from_options(options: &Options) -> Result<Self> {
+        match options.get("mode").map(str::to_ascii_uppercase).as_deref() {
+            None | Some("PERMISSIVE") => Ok(Mode::Permissive),
+            Some("DROPMALFORMED") => Ok(Mode::DropMalformed),
+            Some("FAILFAST") => Ok(Mode::FailFast),
+            Some(_) => Err(options.invalid("mode", "PERMISSIVE, DROPMALFORMED or FAILFAST")),
+        }
+    }
+}
+
+impl LineEnd {
+    /// The options `multiLine` and `lineSep`.
+    pub(super) fn from_options(options: &Options) -> Result<Self> {
+        match options.get("lineSep") {
+            _ if options.flag("multiLine", false)? => Ok(LineEnd::Never),
+            None => Ok(LineEnd::Any),
+            Some("") => Err(options.invalid("lineSep", "at least one character")),
+            Some(separator) => Ok(LineEnd::At(separator.as_bytes().to_vec())),
+        }
+    }
+}
 
 impl JsonOptions {
     /// The JSON options among those of a table.
     pub(super) fn from_options(options: &Options) -> Result<Self> {
-        let mode = match options.get("mode").map(str::to_ascii_uppercase).as_deref() {
-            None | Some("PERMISSIVE") => Mode::Permissive,
-            Some("DROPMALFORMED") => Mode::DropMalformed,
-            Some("FAILFAST") => Mode::FailFast,
-            Some(_) => {
-                return Err(options.invalid("mode", "PERMISSIVE, DROPMALFORMED or FAILFAST"));
-            }
-        };
-        let default = Self::default();
+        let corrupt_record = options.get("columnNameOfCorruptRecord").unwrap_or(CORRUPT_RECORD);
         Ok(Self {
-            mode,
-            corrupt_record: options
-                .get("columnNameOfCorruptRecord")
-                .map_or(default.corrupt_record, str::to_owned),
-            multi_line: options.flag("multiLine", false)?,
+            mode: Mode::from_options(options)?,
+            corrupt_record: corrupt_record.to_owned(),
+            line_end: LineEnd::from_options(options)?,
+            syntax: syntax::from_options(options)?,
+            times: Arc::new(TimeForms::from_options(options)?),
+            encoding: Encoding::from_options(options)?,
+            inference: Inference {
+                primitives_as_string: options.flag("primitivesAsString", false)?,
+                prefers_decimal: options.flag("prefersDecimal", false)?,
+                drop_all_null: options.flag("dropFieldIfAllNull", false)?,
+                timestamps: options.flag("inferTimestamp", false)?,
+            },
         })
+    }
+}
+
+/// The column of corrupt records must be able to hold a text.
+pub(super) fn check_corrupt_record(schema: &Schema, name: &str) -> Result<()> {
+    match schema.field_with_name(name) {
+        Ok(field) if *field.data_type() != DataType::Utf8 => Err(Error::sql(
+            "INVALID_CORRUPT_RECORD_TYPE",
+            format!("the column '{name}' gets the text of bad records, but it is no STRING"),
+        )
+        .hint(format!(
+            "declare it as {name} STRING, or name another with columnNameOfCorruptRecord"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A query must read a column besides that of the corrupt records: by those of the others it is
+/// told which records are corrupt (Spark's rule).
+pub(super) fn check_columns_read(schema: &Schema, corrupt_record: &str) -> Result<()> {
+    match schema.fields().iter().as_slice() {
+        [only] if only.name() == corrupt_record => Err(Error::sql(
+            "UNSUPPORTED_FEATURE.QUERY_ONLY_CORRUPT_RECORD_COLUMN",
+            format!("the query reads no column but '{corrupt_record}'"),
+        )
+        .hint("read another column too: which records are corrupt depends on those that are read")),
+        _ => Ok(()),
     }
 }
 

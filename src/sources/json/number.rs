@@ -1,6 +1,8 @@
 //! Numbers and bytes out of JSON text, exact or not at all: an overflow gives `None`, never a
 //! number that is near.
 
+use crate::sources::csv::Words;
+
 /// A whole number that a BIGINT holds.
 #[inline]
 pub(super) fn whole(text: &str) -> Option<i64> {
@@ -22,6 +24,24 @@ pub(super) fn narrow<T: TryFrom<i64>>(text: &str) -> Option<T> {
     T::try_from(whole(text)?).ok()
 }
 
+/// A TINYINT: Spark's reader takes all eight bits, so that 128 to 255 are negative.
+pub(super) fn tiny(text: &str) -> Option<i8> {
+    match whole(text)? {
+        value @ 128..=255 => Some(value as u8 as i8),
+        value => i8::try_from(value).ok(),
+    }
+}
+
+/// A DOUBLE; beyond its range it is infinite.
+pub(super) fn double(text: &str) -> Option<f64> {
+    text.parse().ok().or_else(|| not_finite(text))
+}
+
+/// A FLOAT; beyond its range it is infinite.
+pub(super) fn float(text: &str) -> Option<f32> {
+    text.parse().ok().or_else(|| not_finite(text).map(|value| value as f32))
+}
+
 /// The numbers that Spark takes from a string for DOUBLE: those that JSON cannot write.
 pub(super) fn not_finite(text: &str) -> Option<f64> {
     match text {
@@ -32,6 +52,39 @@ pub(super) fn not_finite(text: &str) -> Option<f64> {
     }
 }
 
+/// A DOUBLE as a plain text writes it: Java's numbers, and the words of the table for those that are
+/// not finite.
+pub(super) fn plain(text: &str, words: &Words) -> Option<f64> {
+    match text {
+        _ if text == words.nan || text == "NaN" => Some(f64::NAN),
+        _ if text == words.infinity => Some(f64::INFINITY),
+        _ if text == words.minus_infinity => Some(f64::NEG_INFINITY),
+        "Infinity" | "+Infinity" => Some(f64::INFINITY),
+        "-Infinity" => Some(f64::NEG_INFINITY),
+        _ => {
+            let text = java_text(text);
+            let digits = text.bytes().any(|b| b.is_ascii_digit());
+            text.parse().ok().filter(|_| digits)
+        }
+    }
+}
+
+/// What Java reads of a number's text: not the blanks around it, nor the letter of its type.
+pub(super) fn java_text(text: &str) -> &str {
+    text.trim().trim_end_matches(['d', 'D', 'f', 'F'])
+}
+
+/// A decimal out of a string, in which commas between the digits do not count.
+pub(super) fn decimal_text(text: &str, precision: u8, scale: i8) -> Option<i128> {
+    match text.contains(',') {
+        true => decimal(&text.replace(',', ""), precision, scale),
+        false => decimal(text, precision, scale),
+    }
+}
+
+/// The longest exponent of a decimal: Spark's reader takes none that is longer.
+const LONGEST_EXPONENT: u32 = 100_000;
+
 /// A decimal number times 10^scale, rounded half up (away from zero) to the scale; `None` if it is
 /// none or has more digits than `precision`.
 pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
@@ -39,6 +92,9 @@ pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
         Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
         None => (text, 0),
     };
+    if exponent.unsigned_abs() > LONGEST_EXPONENT {
+        return None;
+    }
     let (negative, mantissa) = match mantissa.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, mantissa.strip_prefix('+').unwrap_or(mantissa)),
@@ -72,8 +128,19 @@ pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     fits.then_some(if negative { -value } else { value })
 }
 
-/// Appends the bytes of a base64 text; `false`, with nothing appended, if it is none.
+/// Appends the bytes of a base64 text; `false`, with nothing appended, if it is none. Blanks and
+/// line ends between two groups of four digits do not count.
 pub(super) fn base64(text: &str, bytes: &mut Vec<u8>) -> bool {
+    if text.bytes().any(|b| b <= b' ') {
+        let mut joined = String::with_capacity(text.len());
+        for part in text.split(|c: char| c <= ' ') {
+            if !joined.len().is_multiple_of(4) && !part.is_empty() {
+                return false;
+            }
+            joined.push_str(part);
+        }
+        return base64(&joined, bytes);
+    }
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();
     if !text.len().is_multiple_of(4) || padding > 2 {

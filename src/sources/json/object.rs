@@ -1,11 +1,14 @@
 //! The fields of an object into columns: the root of a line, and each STRUCT below it.
 
+use std::sync::Arc;
+
 use arrow::array::ArrayRef;
 use arrow::datatypes::Fields;
 
 use super::column::{Column, Fit};
 use super::cursor::{Broken, Cursor, Quoted};
 use crate::error::Result;
+use crate::sources::time_forms::TimeForms;
 
 /// Positions of an object for which a guess is kept.
 const GUESSES: usize = 256;
@@ -25,8 +28,9 @@ pub(super) struct Object {
 
 impl Object {
     /// Empty columns of these names and types.
-    pub fn new(fields: &Fields) -> Result<Self> {
-        let columns = fields.iter().map(|f| Column::new(f.data_type())).collect::<Result<_>>()?;
+    pub fn new(fields: &Fields, times: &Arc<TimeForms>) -> Result<Self> {
+        let columns =
+            fields.iter().map(|f| Column::new(f.data_type(), times)).collect::<Result<_>>()?;
         let names = fields.iter().map(|f| f.name().as_str().into()).collect();
         Ok(Self { names, columns, last: Vec::new(), len: 0, mistyped: None })
     }
@@ -54,7 +58,7 @@ impl Object {
     }
 
     /// Takes the fields of an object whose `{` is taken. A field that comes twice counts the last
-    /// time; one that does not come is NULL. After `Broken` the columns may hold half of it:
+    /// time that it has the type of its column; one that does not come is NULL. After `Broken` the columns may hold half of it:
     /// the caller cuts them back.
     pub fn take(&mut self, cursor: &mut Cursor) -> Result<Fit, Broken> {
         let row = self.len;
@@ -69,13 +73,10 @@ impl Object {
                 continue;
             };
             let column = &mut self.columns[index];
-            if column.len() > row {
-                column.truncate(row);
-            } else {
-                taken += 1;
-            }
-            let fit = column.take(cursor)?;
-            if fit == Fit::Not {
+            let again = column.len() > row;
+            taken += usize::from(!again);
+            let fit = if again { column.take_again(cursor, row)? } else { column.take(cursor)? };
+            if fit == Fit::Not && !again {
                 column.push_null();
             }
             if fit != Fit::Whole {

@@ -1,5 +1,7 @@
 //! Texts of JSON that stand in a column, one a row, into a column of another type.
 
+use std::sync::Arc;
+
 use arrow::array::{ArrayRef, StringArray};
 use arrow::datatypes::DataType;
 
@@ -13,7 +15,7 @@ use crate::error::{Error, Result};
 ///
 /// The types are those that a table of JSON can have.
 pub fn values(texts: &StringArray, data_type: &DataType, mode: Mode) -> Result<ArrayRef> {
-    let mut column = Column::new(data_type)?;
+    let mut column = Column::new(data_type, &Arc::default())?;
     for text in texts {
         let before = column.len();
         let Some(text) = text.filter(|text| !text.trim().is_empty()) else {

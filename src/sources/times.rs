@@ -3,17 +3,17 @@
 //!
 //! A timestamp is `yyyy[-[m]m[-[d]d[(T| )[h]h[:[m]m[:[s]s[.fraction][zone]]]]]]`; the year has 4 to
 //! 6 digits, a fraction is cut to microseconds, a zone may follow the seconds only, and a text
-//! without one is UTC. A time of day alone, which Spark gives today's date, is not taken: the
+//! without one is in the zone of its reader. A time of day alone, which Spark gives today's date, is not taken: the
 //! answer would depend on the day of the run.
 
 use arrow::array::timezone::Tz;
-use chrono::{NaiveDate, Offset, TimeZone};
+use chrono::{Offset, TimeZone};
 
 const SECOND: i64 = 1_000_000;
 
 /// Days since 1970-01-01 of a text that begins with a date; what follows a `T` or a blank is
 /// not looked at, as in Spark.
-pub(in crate::sources) fn days(text: &str) -> Option<i32> {
+pub(super) fn days(text: &str) -> Option<i32> {
     let mut text = Text::new(text);
     let days = text.date()?;
     match text.next() {
@@ -22,9 +22,29 @@ pub(in crate::sources) fn days(text: &str) -> Option<i32> {
     }
 }
 
+/// The zone of texts that name none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Zone(Option<Tz>);
+
+impl Zone {
+    /// `UTC`, `+01:00`, `Europe/Berlin`.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "UTC" | "GMT" | "Z" => Some(Self(None)),
+            other => other.parse().ok().map(|zone| Self(Some(zone))),
+        }
+    }
+
+    /// Seconds that it is ahead of UTC at a local time.
+    pub fn shift(&self, local: i64) -> Option<i64> {
+        self.0.map_or(Some(0), |zone| shift_of(zone, local))
+    }
+}
+
 /// Microseconds since 1970 UTC of a text with a date, a time and a zone, the later ones optional.
-/// With `zoned` false a text that names a zone is refused: the column is a TIMESTAMP_NTZ.
-pub(in crate::sources) fn micros(text: &str, zoned: bool) -> Option<i64> {
+/// Without a `zone` for texts that name none, one that names its own is refused: the column is a
+/// TIMESTAMP_NTZ.
+pub(super) fn micros(text: &str, zone: Option<&Zone>) -> Option<i64> {
     let mut text = Text::new(text);
     let days = text.date()?;
     let (seconds, micros) = match text.next() {
@@ -34,17 +54,23 @@ pub(in crate::sources) fn micros(text: &str, zoned: bool) -> Option<i64> {
     };
     let local = days.checked_mul(86_400)?.checked_add(seconds)?;
     let rest = text.rest();
-    let shift = match rest.trim() {
-        "" => 0,
-        _ if !zoned => return None,
-        zone => shift(zone, local)?,
+    let shift = match (rest.trim(), zone) {
+        ("", None) => 0,
+        ("", Some(zone)) => zone.shift(local)?,
+        (_, None) => return None,
+        (named, Some(_)) => shift(named, local)?,
     };
-    local.checked_sub(shift)?.checked_mul(SECOND)?.checked_add(micros)
+    join(local.checked_sub(shift)?, micros)
+}
+
+/// Seconds and the microseconds behind them.
+pub(super) fn join(seconds: i64, micros: i64) -> Option<i64> {
+    seconds.checked_mul(SECOND)?.checked_add(micros)
 }
 
 /// Seconds that a zone is ahead of UTC: `Z`, `+h[h][[:]mm]`, `UTC+…`, or a name like
 /// `Europe/Berlin` with its rules at that local time.
-fn shift(zone: &str, local: i64) -> Option<i64> {
+pub(super) fn shift(zone: &str, local: i64) -> Option<i64> {
     let offset = match zone {
         "Z" => return Some(0),
         _ => ["UTC", "GMT", "UT"].iter().find_map(|p| zone.strip_prefix(p)).unwrap_or(zone),
@@ -53,18 +79,19 @@ fn shift(zone: &str, local: i64) -> Option<i64> {
         None => Some(0),
         Some(b'+') => offset_seconds(&offset[1..]),
         Some(b'-') => offset_seconds(&offset[1..]).map(|s| -s),
-        Some(_) => {
-            let zone: Tz = zone.parse().ok()?;
-            let local = chrono::DateTime::from_timestamp(local, 0)?.naive_utc();
-            // Where clocks go back a local time comes twice, and the first counts; where they go
-            // forward it never comes, and the shift from before counts: both as in Java.
-            let shift = zone.offset_from_local_datetime(&local).earliest().or_else(|| {
-                let before = local - chrono::TimeDelta::hours(3);
-                zone.offset_from_local_datetime(&before).earliest()
-            })?;
-            Some(i64::from(shift.fix().local_minus_utc()))
-        }
+        Some(_) => shift_of(zone.parse().ok()?, local),
     }
+}
+
+fn shift_of(zone: Tz, local: i64) -> Option<i64> {
+    let local = chrono::DateTime::from_timestamp(local, 0)?.naive_utc();
+    // Where clocks go back a local time comes twice, and the first counts; where they go forward it
+    // never comes, and the shift from before counts: both as in Java.
+    let shift = zone.offset_from_local_datetime(&local).earliest().or_else(|| {
+        let before = local - chrono::TimeDelta::hours(3);
+        zone.offset_from_local_datetime(&before).earliest()
+    })?;
+    Some(i64::from(shift.fix().local_minus_utc()))
 }
 
 /// `h`, `hh`, `hhmm`, `h:mm`, `hh:mm` in seconds; at most 18 hours, as Java has it.
@@ -176,12 +203,25 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Days since 1970-01-01, or `None` if there is no such day.
-fn date_days(year: i64, month: i64, day: i64) -> Option<i64> {
-    const EPOCH: i64 = 719_163;
-    let (month, day) = (u32::try_from(month).ok()?, u32::try_from(day).ok()?);
-    let date = NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)?;
-    Some(i64::from(chrono::Datelike::num_days_from_ce(&date)) - EPOCH)
+/// Days since 1970-01-01, or `None` if there is no such day. The calendar goes on without end in
+/// both directions, also where chrono's does not.
+pub(super) fn date_days(year: i64, month: i64, day: i64) -> Option<i64> {
+    const EPOCH: i64 = 719_468;
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    // Years begin in March, so that the leap day is the last one of its year.
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH)
 }
 
 #[cfg(test)]
@@ -189,7 +229,7 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> Option<String> {
-        let time = chrono::DateTime::from_timestamp_micros(micros(text, true)?)?;
+        let time = chrono::DateTime::from_timestamp_micros(micros(text, Some(&Zone::default()))?)?;
         Some(time.format("%Y-%m-%d %H:%M:%S%.f").to_string())
     }
 
@@ -238,9 +278,23 @@ mod tests {
             "2026-01-02x",
             "999999-01-01",
         ] {
-            assert_eq!(micros(text, true), None, "{text}");
+            assert_eq!(micros(text, Some(&Zone::default())), None, "{text}");
         }
-        assert_eq!(micros("2026-01-02T03:04:05Z", false), None);
+        assert_eq!(micros("2026-01-02T03:04:05Z", None), None);
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for days in (-1_000_000..1_000_000).step_by(97) {
+            let date = chrono::NaiveDate::from_epoch_days(days).unwrap();
+            let (year, month, day) = (date.format("%Y"), date.format("%m"), date.format("%d"));
+            let part = |text: String| text.parse::<i64>().unwrap();
+            let (year, month, day) =
+                (part(year.to_string()), part(month.to_string()), part(day.to_string()));
+            assert_eq!(date_days(year, month, day), Some(i64::from(days)), "{date}");
+        }
+        assert_eq!(micros("294247-01-10T04:00:54.775807Z", Some(&Zone::default())), Some(i64::MAX));
+        assert_eq!(micros("294247-01-10T04:00:54.775808Z", Some(&Zone::default())), None);
     }
 
     #[test]

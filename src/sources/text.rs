@@ -1,0 +1,105 @@
+//! Files of plain text: each line is a row of one column, `value`. Bytes that are no UTF-8 are
+//! replaced.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+
+use super::SourceRead;
+use super::json::LineEnd;
+use super::options::{Options, Rule};
+use crate::error::{Error, Result};
+
+/// Spark's options of a text table.
+pub(super) const OPTIONS: &[(&str, Rule)] = &[
+    ("compression", Rule::Ignored),
+    ("encoding", Rule::Only("UTF-8")),
+    ("lineSep", Rule::Honoured),
+    ("wholetext", Rule::Honoured),
+];
+
+/// The options `wholetext` and `lineSep`.
+pub(super) fn line_end(options: &Options) -> Result<LineEnd> {
+    match options.flag("wholetext", false)? {
+        true => Ok(LineEnd::Never),
+        false => LineEnd::from_options(options),
+    }
+}
+
+/// A table of texts has one column.
+pub(super) fn check(schema: &Schema) -> Result<()> {
+    match schema.fields().iter().as_slice() {
+        [only] if *only.data_type() == DataType::Utf8 => Ok(()),
+        _ => Err(Error::sql(
+            "UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE",
+            "a table USING text has one column, of type STRING",
+        )
+        .hint("write (value STRING), or leave the columns out")),
+    }
+}
+
+/// Reads lines.
+pub(super) struct TextReader {
+    schema: SchemaRef,
+    end: LineEnd,
+    values: StringBuilder,
+    rows: usize,
+}
+
+impl TextReader {
+    /// A reader of the column, or of none: then lines are only counted.
+    pub fn new(schema: SchemaRef, end: LineEnd) -> Self {
+        Self { schema, end, values: StringBuilder::new(), rows: 0 }
+    }
+
+    /// Takes the lines of a file, blank ones too.
+    pub fn file(&mut self, bytes: &[u8]) -> Result<()> {
+        for line in self.end.lines(bytes) {
+            self.values.append_value(String::from_utf8_lossy(line));
+            self.rows += 1;
+        }
+        Ok(())
+    }
+
+    /// What was read since the last call.
+    pub fn finish(&mut self) -> Result<SourceRead> {
+        let rows = std::mem::take(&mut self.rows);
+        let values: ArrayRef = Arc::new(self.values.finish());
+        let columns = self.schema.fields().iter().map(|_| values.clone()).collect();
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let batches = if rows == 0 { vec![] } else { vec![batch] };
+        Ok(SourceRead { batches, ..SourceRead::default() })
+    }
+
+    /// Forgets what was read.
+    pub fn clear(&mut self) {
+        self.values = StringBuilder::new();
+        self.rows = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+
+    use super::*;
+    use arrow::datatypes::Field;
+
+    #[test]
+    fn each_line_is_a_row_blank_ones_too() {
+        let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
+        for (end, expected) in [
+            (LineEnd::Any, vec!["x", "y", "", "z"]),
+            (LineEnd::At(b"y".to_vec()), vec!["x\n", "\r\n\nz"]),
+            (LineEnd::Never, vec!["x\ny\r\n\nz"]),
+        ] {
+            let mut reader = TextReader::new(schema.clone(), end);
+            reader.file(b"x\ny\r\n\nz").unwrap();
+            let read = reader.finish().unwrap();
+            let found: Vec<_> = read.batches[0].column(0).as_string::<i32>().iter().collect();
+            assert_eq!(found, expected.into_iter().map(Some).collect::<Vec<_>>());
+        }
+    }
+}
