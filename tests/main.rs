@@ -2,6 +2,7 @@
 //!
 //! - [`golden`]: scripts that read like claims, step by step (`tests/golden/<area>/*.test`)
 //! - [`properties`]: claims that hold for any input
+//! - [`join_properties`]: the same for joins of two streams
 //! - [`conformance`]: what real Spark did, batch by batch (`tests/conformance/cases/*.json`)
 //! - [`functions`]: what real Spark answered, function by function (`tests/functions/*.tsv`)
 //! - [`cli`]: the real binary in an empty folder
@@ -17,6 +18,7 @@ mod conformance;
 mod examples;
 mod functions;
 mod golden;
+mod join_properties;
 mod ladder;
 mod properties;
 mod world;

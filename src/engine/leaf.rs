@@ -6,14 +6,15 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::catalog::Session;
-use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::TreeNode;
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
 };
+use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
@@ -155,6 +156,12 @@ impl Planner {
     /// The physical form of a plan.
     pub fn plan(&self, logical: &LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(plan::wait(self.planner.create_physical_plan(logical, &self.session))??)
+    }
+
+    /// The physical form of an expression over columns of `schema`.
+    pub fn expression(&self, expr: &Expr, schema: &DFSchema) -> Result<Arc<dyn PhysicalExpr>> {
+        let context = PhysicalPlanningContext::default();
+        Ok(create_physical_expr(expr, schema, self.session.execution_props(), &context)?)
     }
 
     /// Each watermark's delay in milliseconds and what notes its event times.

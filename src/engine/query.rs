@@ -17,7 +17,7 @@ use crate::progress::StreamingQueryProgress;
 use crate::sinks::{OutputMode, Sink};
 use crate::sources::still::StillTable;
 use crate::sources::{BadRecord, Source, Take};
-use crate::sql::QueryPlan;
+use crate::sql::{QueryPlan, is_streaming};
 use crate::state::StateStore;
 use crate::time::{Millis, SharedClock};
 use crate::window::WindowSpec;
@@ -358,9 +358,28 @@ fn pin(parts: &QueryParts<'_>, assembly: &Assembly) -> Pinned {
     if !windows.is_empty() {
         facts.insert("windows".to_string(), windows.join(", "));
     }
+    let joins = joins(&parts.plan.plan);
+    if !joins.is_empty() {
+        facts.insert("joins of streams".to_string(), joins.join(", "));
+    }
     facts.insert("output mode".to_string(), parts.mode.to_string());
     facts.insert("result columns".to_string(), crate::sql::ddl(&assembly.schema));
     Pinned(facts)
+}
+
+/// The kinds of a plan's joins of two streams, which keep different rows in the same columns.
+fn joins(plan: &LogicalPlan) -> Vec<String> {
+    let mut found = vec![];
+    let _ = plan.apply(|node| {
+        if let LogicalPlan::Join(join) = node
+            && is_streaming(&join.left)
+            && is_streaming(&join.right)
+        {
+            found.push(join.join_type.to_string().to_lowercase());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    found
 }
 
 /// The shapes of the windows that a plan groups by: state holds windows, so they must not change.

@@ -10,6 +10,7 @@
 //!
 //! * [`aggregate`]: groups, with or without windows of event time.
 //! * [`deduplicate`]: the first row of each key.
+//! * [`join`]: rows of two streams that belong together.
 //! * [`limit`]: the first rows of all.
 //! * [`session`]: groups by sessions, which merge as rows come.
 //! * [`partial`]: the three DataFusion plans that make, merge and finish partial aggregates.
@@ -17,6 +18,7 @@
 
 pub mod aggregate;
 pub mod deduplicate;
+pub mod join;
 pub mod late;
 pub mod limit;
 pub mod partial;

@@ -8,10 +8,11 @@ use std::fmt;
 
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
 use super::deduplicate::DeduplicateNode;
 use super::plan::is_streaming;
+use super::stream_join::StreamJoin;
 use super::watermark::{event_time_delay, is_session};
 use crate::error::{Error, Result};
 
@@ -207,6 +208,9 @@ fn check_node(node: &LogicalPlan, mode: Mode) -> Result<()> {
                  complete",
             )
         }
+        LogicalPlan::Join(join) if is_streaming(&join.left) && is_streaming(&join.right) => {
+            join_in_mode(join.join_type, mode)
+        }
         LogicalPlan::Limit(_) if mode == Mode::Update => refuse(
             OPERATION,
             "LIMIT is not possible in output mode update",
@@ -214,6 +218,67 @@ fn check_node(node: &LogicalPlan, mode: Mode) -> Result<()> {
         ),
         _ => Ok(()),
     }
+}
+
+/// A match is final when it is found; a row without one only when the watermark says so.
+fn join_in_mode(join_type: JoinType, mode: Mode) -> Result<()> {
+    let is_outer = !matches!(join_type, JoinType::Inner | JoinType::LeftSemi);
+    match mode {
+        Mode::Append => Ok(()),
+        Mode::Update if !is_outer => Ok(()),
+        Mode::Update => refuse(
+            OPERATION,
+            "an outer join of two streams gives its rows once and never changes them, so output \
+             mode update is not possible",
+            "set TBLPROPERTIES ('outputMode' = 'append')",
+        ),
+        Mode::Complete => refuse(
+            OPERATION,
+            "a join of two streams does not keep its result, so output mode complete is not \
+             possible",
+            "set TBLPROPERTIES ('outputMode' = 'append')",
+        ),
+    }
+}
+
+/// Whether each join of two streams can say one day that a row has no match. Asked before the plan
+/// is optimised, as Spark does: a WHERE above that makes an inner join of an outer one is no excuse.
+pub(super) fn joins(plan: &LogicalPlan) -> Result<()> {
+    each_node(plan, &mut |node| match node {
+        LogicalPlan::Join(join) if is_streaming(&join.left) && is_streaming(&join.right) => {
+            knows_without_match(join)
+        }
+        _ => Ok(()),
+    })
+}
+
+fn knows_without_match(join: &Join) -> Result<()> {
+    use JoinType as J;
+    let goes_by = StreamJoin::of(join);
+    let knows = match join.join_type {
+        J::Left | J::LeftSemi => goes_by.is_bounded(0),
+        J::Right => goes_by.is_bounded(1),
+        J::Full => goes_by.is_bounded(0) || goes_by.is_bounded(1),
+        _ => true,
+    };
+    if knows {
+        return Ok(());
+    }
+    let what = match join.join_type {
+        J::LeftSemi => "a left semi join of two streams would keep each row for ever".to_owned(),
+        outer => format!(
+            "a {} outer join of two streams would never know that a row has no match",
+            outer.to_string().to_lowercase()
+        ),
+    };
+    let hint = if goes_by.event_times.iter().any(Vec::is_empty) {
+        "give both streams a WATERMARK, and say how far apart in time matches can be: AND r.ts \
+         BETWEEN l.ts AND l.ts + INTERVAL 1 HOUR"
+    } else {
+        "say in ON how far apart in time matches can be, at most: AND r.ts BETWEEN l.ts AND l.ts + \
+         INTERVAL 1 HOUR; or let an event time, or a window of it, be equal on both sides"
+    };
+    refuse(OPERATION, what, hint)
 }
 
 /// What this version cannot do at all. Asked before the plan is optimised, so that everything is
@@ -269,7 +334,7 @@ fn check_join(left: bool, right: bool, join_type: JoinType) -> Result<()> {
                 "EXCEPT and anti joins with a stream on both sides are not possible",
                 "the other side may still bring a match: keep it as a still table",
             ),
-            _ => not_yet("a join of two streams", "join with a still table, read without STREAM"),
+            _ => Ok(()),
         };
     }
     let possible = match join_type {

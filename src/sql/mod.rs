@@ -34,6 +34,7 @@ mod functions;
 mod generators;
 mod grouping_sets;
 mod interval;
+mod join_filters;
 mod lateral_alias;
 mod literals;
 mod meaning;
@@ -45,7 +46,9 @@ mod planner;
 mod question;
 mod relations;
 mod statements;
+mod stream_join;
 mod text;
+mod time_bounds;
 mod tokens;
 mod types;
 mod unions;
@@ -66,6 +69,7 @@ pub use statements::{
     Pipeline, Setting, Statement, StreamingTableDefinition, TableDefinition, TableFormat,
     ViewDefinition, parse, parse_columns,
 };
+pub use stream_join::{Expiry, JoinKey, Reach, StreamJoin, TimeBand};
 pub use types::{spark_name, timestamp, timestamp_ntz};
 pub use watermark::{
     EVENT_TIME_DELAY, WatermarkDefinition, WatermarkNode, event_time_delay, is_session,

@@ -22,7 +22,9 @@ use super::relations::{self, Relations};
 use super::statements::StreamingTableDefinition;
 use super::tokens::{parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
-use super::{deduplicate, grouping_sets, lateral_alias, meaning, names, unions, windows};
+use super::{
+    deduplicate, grouping_sets, join_filters, lateral_alias, meaning, names, unions, windows,
+};
 use crate::batch::{Slot, SlotTable};
 use crate::error::{Error, Place, Result};
 
@@ -125,7 +127,11 @@ pub(super) fn ready(plan: LogicalPlan, state: &SessionState) -> PlanResult<Logic
     let plan = windows::explicit(plan)?;
     let plan = meaning::of_spark(plan)?;
     let plan = meaning::storable(plan)?;
-    state.optimize(&plan)
+    check::joins(&plan)?;
+    let plan = state.optimize(&plan)?;
+    // Which joins are outer ones is known only now; the filters have a way to go again.
+    let filtered = join_filters::implied(plan)?;
+    if filtered.transformed { state.optimize(&filtered.data) } else { Ok(filtered.data) }
 }
 
 /// Tokens → tree → logical plan.

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, TimestampMicrosecondArray};
 use arrow::util::pretty::pretty_format_batches;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 
 use super::*;
@@ -18,6 +20,9 @@ fn plan_in(before: &str, query: &str) -> Result<QueryPlan> {
     let mut catalog = Catalog::new(&pipeline)?;
     catalog.add_table("events", parse_columns(EVENTS)?);
     catalog.add_table("users", parse_columns("id BIGINT, name STRING, KIND STRING")?);
+    let left = "lk STRING, lt TIMESTAMP, lt2 TIMESTAMP, ln INT, ld DOUBLE";
+    catalog.add_table("l", parse_columns(left)?);
+    catalog.add_table("r", parse_columns("rk STRING, rt TIMESTAMP, rt2 TIMESTAMP, rn INT")?);
     let definition = pipeline.statements.iter().find_map(|s| match s {
         Statement::StreamingTable(table) => Some(table.clone()),
         _ => None,
@@ -375,4 +380,93 @@ async fn a_projection_computes_what_spark_computes() {
 | 3.5  | 1       | 1970-01-01 00:00:01.5 | 2026 | 00:00 |
 +------+---------+-----------------------+------+-------+";
     assert_eq!(pretty_format_batches(&rows).unwrap().to_string(), expected);
+}
+
+/// What [`StreamJoin`] says of a join of two streams with this condition, for each side: the
+/// milliseconds that a row may be later than a watermark of 10,000,000 seconds when it goes.
+fn lets_go(condition: &str) -> [Option<i64>; 2] {
+    const WATERMARK: i64 = 10_000_000_000;
+    let plan = |kind: &str| {
+        let query = format!(
+            "SELECT * FROM STREAM l WATERMARK lt DELAY OF INTERVAL 0 SECONDS {kind} JOIN \
+             STREAM r WATERMARK rt DELAY OF INTERVAL 0 SECONDS ON lk = rk AND {condition}"
+        );
+        plan_in("", &query)
+    };
+    // A full join keeps the whole condition, and is refused where it sets no bound at all.
+    let plan = plan("FULL").or_else(|_| plan("INNER"));
+    let plan = plan.unwrap_or_else(|e| panic!("{condition}: {e}")).plan;
+    let mut found = None;
+    plan.apply(|node| {
+        if let LogicalPlan::Join(join) = node {
+            found = Some(StreamJoin::of(join).expiry.map(|expiry| match expiry? {
+                Expiry::Time(_, Reach { behind_ms, at_most_ms }) => {
+                    behind_ms.into_iter().chain(at_most_ms.map(|at| at - WATERMARK)).min()
+                }
+                Expiry::Key(_) => Some(0),
+            }));
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .unwrap();
+    found.unwrap()
+}
+
+/// Asked of Spark 4.2 for each of these conditions.
+#[test]
+fn what_a_join_keeps_is_let_go_by_the_bounds_in_its_condition() {
+    let cases: [(&str, [Option<i64>; 2]); 45] = [
+        ("lt > rt + INTERVAL 10 SECONDS", [Some(10_000), None]),
+        ("lt >= rt + INTERVAL 10 SECONDS", [Some(9_999), None]),
+        ("lt < rt + INTERVAL 10 SECONDS", [None, Some(-10_000)]),
+        ("lt <= rt + INTERVAL 10 SECONDS", [None, Some(-10_001)]),
+        ("rt < lt", [Some(0), None]),
+        ("rt <= lt", [Some(-1), None]),
+        ("lt = rt", [Some(0), Some(0)]),
+        ("lt != rt", [None, None]),
+        ("NOT (lt < rt)", [Some(-1), None]),
+        (
+            "lt BETWEEN rt - INTERVAL 10 SECONDS AND rt + INTERVAL 5 SECONDS",
+            [Some(-10_001), Some(-5_001)],
+        ),
+        ("rt BETWEEN lt AND lt + INTERVAL 5 MINUTES", [Some(-300_001), Some(-1)]),
+        ("lt - rt > INTERVAL 10 SECONDS", [None, None]),
+        ("lt - INTERVAL 10 SECONDS > rt", [Some(10_000), None]),
+        ("lt - INTERVAL 10 SECONDS >= rt - INTERVAL 3 SECONDS", [Some(6_999), None]),
+        ("lt + INTERVAL 1 DAY > rt", [Some(-86_400_000), None]),
+        ("lt > rt - INTERVAL 1 MONTH", [None, None]),
+        ("CAST(lt AS BIGINT) > CAST(rt AS BIGINT) + 10", [Some(10_000), None]),
+        ("CAST(lt AS BIGINT) >= CAST(rt AS BIGINT) + 10", [Some(9_999), None]),
+        ("CAST(lt AS DOUBLE) >= CAST(rt AS DOUBLE) + 10.5", [Some(10_499), None]),
+        ("CAST(lt AS BIGINT) - CAST(rt AS BIGINT) > 10", [Some(10_000), None]),
+        ("-CAST(lt AS BIGINT) < -CAST(rt AS BIGINT) - 10", [Some(10_000), None]),
+        ("0 < CAST(lt AS BIGINT) - CAST(rt AS BIGINT) - 10", [Some(10_000), None]),
+        ("CAST(lt AS BIGINT) * 2 > CAST(rt AS BIGINT)", [None, None]),
+        ("CAST(lt AS DATE) > CAST(rt AS DATE)", [None, None]),
+        ("CAST(lt AS STRING) > CAST(rt AS STRING)", [None, None]),
+        ("date_trunc('hour', lt) > rt", [None, None]),
+        ("lt > date_trunc('hour', rt)", [None, None]),
+        ("lt > rt2", [None, None]),
+        ("lt2 > rt", [Some(0), None]),
+        ("lt > rt AND lt > rt + INTERVAL 10 SECONDS", [Some(0), None]),
+        ("(lt > rt OR lt > rt + INTERVAL 10 SECONDS)", [None, None]),
+        ("lt > rt + INTERVAL 10 SECONDS + INTERVAL 5 SECONDS", [Some(15_000), None]),
+        ("lt > rt + INTERVAL 10 SECONDS AND lt2 > rt2", [Some(10_000), None]),
+        ("lt > rt + INTERVAL 500 MICROSECONDS", [Some(0), None]),
+        ("lt >= rt - INTERVAL 500 MICROSECONDS", [Some(-2), None]),
+        ("lt > rt - INTERVAL 1500 MICROSECONDS", [Some(-2), None]),
+        // Spark takes a number for a time in seconds.
+        ("lt > rt AND ln > 5", [Some(5_000 - 10_000_000_000), None]),
+        ("lt > rt AND ln >= 5", [Some(4_999 - 10_000_000_000), None]),
+        ("lt > rt AND 5 < ln", [Some(5_000 - 10_000_000_000), None]),
+        ("lt > rt AND ln < 5", [Some(0), None]),
+        ("lt > rt AND ld > 1500.5", [Some(1_500_500 - 10_000_000_000), None]),
+        ("lt > rt AND ln + 1000 > 5000", [Some(4_000_000 - 10_000_000_000), None]),
+        ("lt > rt AND rn > 5000", [Some(0), Some(5_000_000 - 10_000_000_000)]),
+        ("lt > rt AND ln > rn + 5000", [Some(0), None]),
+        ("lt > rt AND ln * 2 > 5000", [Some(0), None]),
+    ];
+    for (condition, expected) in cases {
+        assert_eq!(lets_go(condition), expected, "{condition}");
+    }
 }

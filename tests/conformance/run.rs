@@ -23,8 +23,13 @@ use super::json;
 const FIRST_FILE: u64 = 1_700_000_000;
 
 /// The operators whose number of rows in state means the same here as in Spark.
-const COUNTED: [&str; 4] =
-    ["stateStoreSave", "sessionWindowStateStoreSaveExec", "dedupe", "dedupeWithinWatermark"];
+const COUNTED: [&str; 5] = [
+    "stateStoreSave",
+    "sessionWindowStateStoreSaveExec",
+    "dedupe",
+    "dedupeWithinWatermark",
+    "symmetricHashJoin",
+];
 
 /// How a run went: its batches, and what ended it.
 struct Outcome {

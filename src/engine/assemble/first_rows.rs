@@ -48,6 +48,7 @@ impl Cutter<'_> {
     }
 }
 
+/// An operator that would have to go by two event times.
 pub(super) fn two_event_times() -> Error {
     Error::sql(
         "_LEGACY_ERROR_TEMP_3077",

@@ -14,6 +14,7 @@
 
 mod aggregate;
 mod first_rows;
+mod join;
 mod session;
 
 use std::collections::BTreeSet;
@@ -132,6 +133,9 @@ impl Cutter<'_> {
             LogicalPlan::TableScan(scan) => Ok(Transformed::yes(self.input(scan)?)),
             LogicalPlan::Aggregate(node) if Leaf::streams(&node.input) => {
                 Ok(Transformed::yes(self.aggregate(node)?))
+            }
+            LogicalPlan::Join(node) if Leaf::streams(&node.left) && Leaf::streams(&node.right) => {
+                Ok(Transformed::yes(self.join(&node)?))
             }
             // In complete mode the result is limited, which is all there each time.
             LogicalPlan::Limit(node)

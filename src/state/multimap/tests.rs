@@ -111,6 +111,16 @@ fn agrees(table: &StateTable, model: &Model, has_grain: bool) {
         expected.sort_unstable();
         assert_eq!(found, expected);
     }
+    if !has_grain {
+        let asked =
+            [(Some(0), None, -1), (Some(77), None, -2), (None, None, -3), (Some(77), None, -4)];
+        let has = |key| model.iter().any(|((k, ..), _)| *k == key);
+        let mut expected: Vec<u32> = vec![1];
+        expected.extend((!has(None)).then_some(2));
+        expected.extend((!has(Some(0))).then_some(0));
+        expected.sort_unstable();
+        assert_eq!(table.absent(&batch(&asked)).unwrap().values(), &expected[..]);
+    }
     for watermark in [-21, 0, 25, 60] {
         let expired: Vec<i64> = table.expired(watermark).unwrap().iter().flat_map(values).collect();
         let mut gone: Vec<(i64, usize, i64)> = model
