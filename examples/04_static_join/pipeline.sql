@@ -8,7 +8,7 @@ CREATE TABLE events (
 -- The file users.json, wherever it lies below input/. While there is none the table is empty, and
 -- the left join keeps each event without a name.
 CREATE TABLE users (user_id BIGINT, name STRING, country STRING, segment STRING)
-USING json OPTIONS (path 'input', pathGlobFilter 'users.json');
+USING json OPTIONS (path 'input', pathGlobFilter 'users.json', recursiveFileLookup 'true');
 
 -- The events call a user USER042, the table of users calls the same one 42.
 CREATE STREAMING TABLE events_with_users

@@ -334,6 +334,11 @@ fn check_join(left: bool, right: bool, join_type: JoinType) -> Result<()> {
                 "EXCEPT and anti joins with a stream on both sides are not possible",
                 "the other side may still bring a match: keep it as a still table",
             ),
+            J::RightSemi | J::LeftMark | J::RightMark => refuse(
+                OPERATION,
+                format!("a {join_type} join of two streams is not possible"),
+                "write it as LEFT SEMI JOIN, with the rows that are wanted on the left",
+            ),
             _ => Ok(()),
         };
     }

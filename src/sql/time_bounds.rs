@@ -13,6 +13,9 @@ use datafusion::common::{Column, DFSchema, ExprSchema, ScalarValue};
 use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, TryCast};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
+use super::arithmetic::{self, Op};
+use super::casts;
+
 /// One bound on `this - other`, or on `this` alone.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Bound {
@@ -149,50 +152,58 @@ impl Sides<'_> {
             }
             Expr::Literal(value, _) => literal(value).map(Sum::constant),
             Expr::Negative(inner) => Some(self.sum(inner)?.times(-1.0)),
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => match op {
-                Operator::Plus => Some(self.sum(left)?.plus(self.sum(right)?, 1.0)),
-                // How whole seconds are made of microseconds: the rest is taken away.
-                Operator::Minus if is_rest_of(right, left) => {
-                    Some(Sum { rounded: true, ..self.sum(left)? })
-                }
-                // Spark does not look into the distance of two times.
-                Operator::Minus if self.is_time(left) && self.is_time(right) => None,
-                Operator::Minus => Some(self.sum(left)?.plus(self.sum(right)?, -1.0)),
-                Operator::Multiply => match (number(left), number(right)) {
-                    (Some(factor), _) => Some(self.sum(right)?.times(factor)),
-                    (_, Some(factor)) => Some(self.sum(left)?.times(factor)),
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.operation(left, *op, right),
+            Expr::ScalarFunction(call) => match call.args.as_slice() {
+                [inner] if casts::is_cast(call) => self.converted(inner, &self.data_type(expr)?),
+                [inner] => match arithmetic::of_call(call)?.op {
+                    Op::Negate => Some(self.sum(inner)?.times(-1.0)),
+                    Op::PlainZero => self.sum(inner),
+                    Op::Abs | Op::Binary(_) => None,
+                },
+                [left, right] => match arithmetic::of_call(call)?.op {
+                    Op::Binary(op) => self.operation(left, op, right),
                     _ => None,
                 },
-                Operator::Divide => Some(self.sum(left)?.times(1.0 / number(right)?)),
-                _ => None,
-            },
-            Expr::ScalarFunction(call) if call.name() == "divide" => match call.args.as_slice() {
-                [left, right] => Some(self.sum(left)?.times(1.0 / number(right)?)),
                 _ => None,
             },
             Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
-                let from = self.data_type(expr)?;
-                let keeps = match field.data_type() {
-                    DataType::Timestamp(_, Some(_)) => true,
-                    DataType::Timestamp(_, None) => from == *field.data_type(),
-                    other => other.is_numeric(),
-                };
-                let is_known = from.is_numeric() || matches!(from, DataType::Timestamp(..));
-                (keeps && is_known).then(|| self.sum(expr)).flatten()
+                self.converted(expr, field.data_type())
             }
             _ => None,
         }
     }
-}
 
-/// Whether an expression is what is left of another one when it is divided, `x % n`, made positive.
-fn is_rest_of(expr: &Expr, whole: &Expr) -> bool {
-    match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Modulo, .. }) => {
-            left.as_ref() == whole || is_rest_of(left, whole)
+    fn operation(&self, left: &Expr, op: Operator, right: &Expr) -> Option<Sum> {
+        match op {
+            Operator::Plus => Some(self.sum(left)?.plus(self.sum(right)?, 1.0)),
+            // Spark does not look into the distance of two times.
+            Operator::Minus if self.is_time(left) && self.is_time(right) => None,
+            Operator::Minus => Some(self.sum(left)?.plus(self.sum(right)?, -1.0)),
+            Operator::Multiply => match (number(left), number(right)) {
+                (Some(factor), _) => Some(self.sum(right)?.times(factor)),
+                (_, Some(factor)) => Some(self.sum(left)?.times(factor)),
+                _ => None,
+            },
+            Operator::Divide => Some(self.sum(left)?.times(1.0 / number(right)?)),
+            _ => None,
         }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, .. }) => is_rest_of(left, whole),
-        _ => false,
+    }
+
+    /// A cast: between times and numbers, which are seconds.
+    fn converted(&self, expr: &Expr, to: &DataType) -> Option<Sum> {
+        let from = self.data_type(expr)?;
+        match (&from, to) {
+            (DataType::Timestamp(..), to) if to.is_numeric() => {
+                let seconds = self.sum(expr)?.times(SECONDS);
+                Some(Sum { rounded: seconds.rounded || to.is_integer(), ..seconds })
+            }
+            (from, DataType::Timestamp(_, Some(_))) if from.is_numeric() => {
+                Some(self.sum(expr)?.times(1.0 / SECONDS))
+            }
+            (DataType::Timestamp(..), DataType::Timestamp(_, Some(_))) => self.sum(expr),
+            (from, to) if from == to || (from.is_numeric() && to.is_numeric()) => self.sum(expr),
+            _ => None,
+        }
     }
 }
 
@@ -216,6 +227,7 @@ fn number(expr: &Expr) -> Option<f64> {
     match expr {
         Expr::Literal(value, _) => number_of(value),
         Expr::Cast(Cast { expr, field }) if field.data_type().is_numeric() => number(expr),
+        Expr::ScalarFunction(call) if casts::is_cast(call) => number(call.args.first()?),
         _ => None,
     }
 }

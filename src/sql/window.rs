@@ -113,7 +113,7 @@ pub(super) fn settled_session(
     let of_type = gap.get_type(schema)?;
     let taken = match &of_type {
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => true,
-        DataType::Interval(_) => !gap.exists(|part| Ok(is_interval_literal(part)))?,
+        DataType::Interval(_) => !gap.exists(|part| Ok(is_standard_interval(part)))?,
         _ => false,
     };
     if taken {
@@ -129,9 +129,16 @@ pub(super) fn settled_session(
     ))
 }
 
-/// `INTERVAL 5 MINUTES` is of one of Spark's two types of interval that are not of the calendar.
-fn is_interval_literal(expr: &Expr) -> bool {
-    matches!(expr, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _))
+/// Whether a value is of one of the two kinds of interval that Spark's SQL standard has; DataFusion
+/// has one type for all kinds.
+fn is_standard_interval(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(_)), _) => true,
+        Expr::ScalarFunction(call) => {
+            ["make_dt_interval", "make_ym_interval"].contains(&call.name())
+        }
+        _ => false,
+    }
 }
 
 /// What SQL says of a window: the numbers and what they mean are in [`crate::window`].
