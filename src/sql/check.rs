@@ -329,12 +329,17 @@ fn check_join(left: bool, right: bool, join_type: JoinType) -> Result<()> {
     use JoinType as J;
     if left && right {
         return match join_type {
+            J::RightSemi => refuse(
+                "PARSE_SYNTAX_ERROR",
+                "RIGHT SEMI is no kind of join",
+                "write the two sides the other way round, with LEFT SEMI JOIN",
+            ),
             J::LeftAnti | J::RightAnti => refuse(
                 OPERATION,
                 "EXCEPT and anti joins with a stream on both sides are not possible",
                 "the other side may still bring a match: keep it as a still table",
             ),
-            J::RightSemi | J::LeftMark | J::RightMark => refuse(
+            J::LeftMark | J::RightMark => refuse(
                 OPERATION,
                 format!("a {join_type} join of two streams is not possible"),
                 "write it as LEFT SEMI JOIN, with the rows that are wanted on the left",

@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Column, DFSchema, ExprSchema, ScalarValue};
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast, TryCast};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
-use super::arithmetic::{self, Op};
+use super::arithmetic::{self, Arithmetic, Op};
 use super::casts;
 
 /// One bound on `this - other`, or on `this` alone.
@@ -152,56 +152,55 @@ impl Sides<'_> {
             }
             Expr::Literal(value, _) => literal(value).map(Sum::constant),
             Expr::Negative(inner) => Some(self.sum(inner)?.times(-1.0)),
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.operation(left, *op, right),
-            Expr::ScalarFunction(call) => match call.args.as_slice() {
-                [inner] if casts::is_cast(call) => self.converted(inner, &self.data_type(expr)?),
-                [inner] => match arithmetic::of_call(call)?.op {
-                    Op::Negate => Some(self.sum(inner)?.times(-1.0)),
-                    Op::PlainZero => self.sum(inner),
-                    Op::Abs | Op::Binary(_) => None,
-                },
-                [left, right] => match arithmetic::of_call(call)?.op {
-                    Op::Binary(op) => self.operation(left, op, right),
-                    _ => None,
-                },
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.computed(left, *op, right),
+            Expr::ScalarFunction(call) => match (arithmetic::of_call(call), call.args.as_slice()) {
+                (Some(Arithmetic { op: Op::Binary(op), .. }), [left, right]) => {
+                    self.computed(left, *op, right)
+                }
+                (Some(Arithmetic { op: Op::Negate, .. }), [inner]) => {
+                    Some(self.sum(inner)?.times(-1.0))
+                }
+                (Some(Arithmetic { op: Op::PlainZero, .. }), [inner]) => self.sum(inner),
+                (None, [inner]) if casts::is_cast(call) => self.cast(inner, &self.data_type(expr)?),
                 _ => None,
             },
-            Expr::Cast(Cast { expr, field }) | Expr::TryCast(TryCast { expr, field }) => {
-                self.converted(expr, field.data_type())
-            }
+            Expr::Cast(Cast { expr, field }) => self.cast(expr, field.data_type()),
             _ => None,
         }
     }
 
-    fn operation(&self, left: &Expr, op: Operator, right: &Expr) -> Option<Sum> {
+    fn computed(&self, left: &Expr, op: Operator, right: &Expr) -> Option<Sum> {
+        // Spark does not look into the distance of two times.
+        if op == Operator::Minus && self.is_time(left) && self.is_time(right) {
+            return None;
+        }
+        let (left, right) = (self.sum(left)?, self.sum(right)?);
         match op {
-            Operator::Plus => Some(self.sum(left)?.plus(self.sum(right)?, 1.0)),
-            // Spark does not look into the distance of two times.
-            Operator::Minus if self.is_time(left) && self.is_time(right) => None,
-            Operator::Minus => Some(self.sum(left)?.plus(self.sum(right)?, -1.0)),
-            Operator::Multiply => match (number(left), number(right)) {
-                (Some(factor), _) => Some(self.sum(right)?.times(factor)),
-                (_, Some(factor)) => Some(self.sum(left)?.times(factor)),
-                _ => None,
-            },
-            Operator::Divide => Some(self.sum(left)?.times(1.0 / number(right)?)),
+            Operator::Plus => Some(left.plus(right, 1.0)),
+            Operator::Minus => Some(left.plus(right, -1.0)),
+            Operator::Multiply if left.columns.is_empty() => Some(right.times(left.constant)),
+            Operator::Multiply if right.columns.is_empty() => Some(left.times(right.constant)),
+            Operator::Divide if right.columns.is_empty() && right.constant != 0.0 => {
+                Some(left.times(1.0 / right.constant))
+            }
             _ => None,
         }
     }
 
-    /// A cast: between times and numbers, which are seconds.
-    fn converted(&self, expr: &Expr, to: &DataType) -> Option<Sum> {
+    /// A time as a number is its seconds, and the other way round.
+    fn cast(&self, expr: &Expr, to: &DataType) -> Option<Sum> {
         let from = self.data_type(expr)?;
+        let sum = self.sum(expr)?;
         match (&from, to) {
-            (DataType::Timestamp(..), to) if to.is_numeric() => {
-                let seconds = self.sum(expr)?.times(SECONDS);
-                Some(Sum { rounded: seconds.rounded || to.is_integer(), ..seconds })
+            (DataType::Timestamp(..), number) if number.is_numeric() => {
+                let rounded = sum.rounded || number.is_integer();
+                Some(Sum { rounded, ..sum.times(SECONDS) })
             }
-            (from, DataType::Timestamp(_, Some(_))) if from.is_numeric() => {
-                Some(self.sum(expr)?.times(1.0 / SECONDS))
+            (number, DataType::Timestamp(_, Some(_))) if number.is_numeric() => {
+                Some(sum.times(1.0 / SECONDS))
             }
-            (DataType::Timestamp(..), DataType::Timestamp(_, Some(_))) => self.sum(expr),
-            (from, to) if from == to || (from.is_numeric() && to.is_numeric()) => self.sum(expr),
+            (DataType::Timestamp(..), DataType::Timestamp(_, Some(_))) => Some(sum),
+            (from, to) if from == to || (from.is_numeric() && to.is_numeric()) => Some(sum),
             _ => None,
         }
     }
@@ -220,15 +219,6 @@ fn literal(value: &ScalarValue) -> Option<f64> {
         ScalarValue::DurationMicrosecond(Some(us))
         | ScalarValue::TimestampMicrosecond(Some(us), _) => Some(*us as f64),
         _ => number_of(value),
-    }
-}
-
-fn number(expr: &Expr) -> Option<f64> {
-    match expr {
-        Expr::Literal(value, _) => number_of(value),
-        Expr::Cast(Cast { expr, field }) if field.data_type().is_numeric() => number(expr),
-        Expr::ScalarFunction(call) if casts::is_cast(call) => number(call.args.first()?),
-        _ => None,
     }
 }
 

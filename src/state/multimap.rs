@@ -122,10 +122,10 @@ impl Multimap {
         while from < rows.num_rows() {
             let count = SEGMENT_ROWS.min(rows.num_rows() - from);
             let mut ids = Vec::with_capacity(count);
-            for row in from..from + count {
+            for (row, &hash) in hashes.iter().enumerate().skip(from).take(count) {
                 let time = times.as_ref().filter(|t| t.is_valid(row)).map(|t| t.value(row));
                 let number = *numbers.get(row).ok_or_else(lost)?;
-                ids.push(self.link(hashes[row], time.unwrap_or(NEVER), number)?);
+                ids.push(self.link(hash, time.unwrap_or(NEVER), number)?);
             }
             // Not a slice, which would keep the whole batch.
             let picks = UInt32Array::from_iter_values(from as u32..(from + count) as u32);

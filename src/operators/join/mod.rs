@@ -214,7 +214,7 @@ impl Join {
                 found.probe.iter().map(|&at| seeking.rows[at as usize]),
             );
             let arriving = take_record_batch(&own, &arrived)?;
-            let kept = self.sides[there].from_state(&table.take(&found.rows)?)?;
+            let kept = self.sides[there].own_of_kept(&table.take(&found.rows)?)?;
             let (left, right) = if here == LEFT { (arriving, kept) } else { (kept, arriving) };
             let (pairs, holds) = self.joined.pairs(&left, &right)?;
             for (pair, &arrived) in arrived.values().iter().enumerate() {
@@ -238,7 +238,7 @@ impl Join {
         if self.kind != JoinKind::LeftSemi {
             states[there].mark(&found_there)?;
         } else if here == RIGHT {
-            let left = self.sides[LEFT].from_state(&table.take(&found_there)?)?;
+            let left = self.sides[LEFT].own_of_kept(&table.take(&found_there)?)?;
             done.output.push(self.result(left.columns().to_vec())?);
             done.removed += states[LEFT].remove(&found_there)?;
         } else {
@@ -268,7 +268,7 @@ impl Join {
         marks: Watermarks,
     ) -> Result<usize> {
         let Arrivals { rows, mut matched } = arrivals;
-        let mut stored = self.sides[here].to_state(&rows)?;
+        let mut stored = self.sides[here].kept_of(&rows)?;
         // The rows of the other side have all been here: what had a match that is enough for it, and
         // what is to go in this batch, need not be kept.
         let is_last = here == self.order()[1];
@@ -321,7 +321,7 @@ impl Join {
                 return Err(error);
             }
             for alone in alone.chunks(ARRIVALS) {
-                let own = self.sides[here].from_state(&table.take(alone)?)?;
+                let own = self.sides[here].own_of_kept(&table.take(alone)?)?;
                 done.output.push(self.padded(here, &own)?);
             }
         }

@@ -170,7 +170,7 @@ impl JoinSide {
     }
 
     /// Arriving rows as they are kept.
-    pub(super) fn to_state(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+    pub(super) fn kept_of(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let mut columns = self.key_columns(rows).to_vec();
         columns.push(Arc::new(self.times(rows)?));
         columns.extend(self.kept_from.iter().map(|&column| rows.column(column).clone()));
@@ -178,7 +178,7 @@ impl JoinSide {
     }
 
     /// The stream's own columns of rows that were kept.
-    pub(super) fn from_state(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+    pub(super) fn own_of_kept(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let columns = self.own_in_state.iter().map(|&column| rows.column(column).clone());
         batch(&self.own, columns.collect(), rows.num_rows())
     }
