@@ -102,7 +102,7 @@ impl Deduplicate {
             lookup = fields.len();
         }
         StateShape {
-            name: "seen",
+            name: "keys",
             keys: fields.len(),
             lookup,
             schema: Arc::new(Schema::new(fields)),

@@ -1,4 +1,4 @@
-//! Filters that the condition of a join of two streams implies for each of them alone.
+//! Filters that the condition of a join with a stream implies for each side alone.
 //!
 //! `l.k = r.k` holds only where both are not NULL; and if the left has been filtered by `k <> 'q'`,
 //! no right row with `'q'` can match. Spark puts such filters below the join, and from there they
@@ -18,10 +18,10 @@ use super::plan::is_streaming;
 use super::stream_join::StreamJoin;
 use super::watermark::WatermarkNode;
 
-/// Adds the filters, above the inputs of each join of two streams; says whether there were any.
+/// Adds the filters, above the inputs of each join with a stream; says whether there were any.
 pub(super) fn implied(plan: LogicalPlan) -> PlanResult<Transformed<LogicalPlan>> {
     plan.transform_up(|node| match node {
-        LogicalPlan::Join(mut join) if is_streaming(&join.left) && is_streaming(&join.right) => {
+        LogicalPlan::Join(mut join) if is_streaming(&join.left) || is_streaming(&join.right) => {
             let changed = infer(&mut join)?;
             let join = LogicalPlan::Join(join);
             Ok(if changed { Transformed::yes(join) } else { Transformed::no(join) })

@@ -38,8 +38,6 @@ pub fn session() -> SessionContext {
         ("datafusion.execution.parquet.schema_force_view_types", "false"),
         // The setter, not the field: only it reaches the three particular switches.
         ("datafusion.optimizer.enable_dynamic_filter_pushdown", "false"),
-        // A NULL key matches nothing. Spark drops such rows below the watermark, so they do not move it.
-        ("datafusion.optimizer.filter_null_join_keys", "true"),
         ("datafusion.sql_parser.enable_ident_normalization", "false"),
         ("datafusion.sql_parser.map_string_types_to_utf8view", "false"),
         ("datafusion.sql_parser.collect_spans", "true"),
@@ -88,7 +86,6 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(o::eliminate_filter::EliminateFilter::new()),
         Arc::new(o::eliminate_cross_join::EliminateCrossJoin::new()),
         Arc::new(o::eliminate_outer_join::EliminateOuterJoin::new()),
-        Arc::new(o::filter_null_join_keys::FilterNullJoinKeys::default()),
         Arc::new(PushDownFilterAboveWindows::default()),
         Arc::new(o::optimize_projections::OptimizeProjections::new()),
     ]
