@@ -11,7 +11,7 @@ fn examples() -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = entries.filter(|path| path.join("pipeline.sql").exists()).collect();
     found.sort();
-    assert_eq!(found.len(), 5);
+    assert_eq!(found.len(), 8);
     found
 }
 

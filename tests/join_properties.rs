@@ -126,8 +126,11 @@ fn by_definition(
     rows
 }
 
+/// Whether a left and a right row match, besides their keys and times.
+type Match = fn(&Row, &Row) -> bool;
+
 /// What a condition says besides, in SQL and in Rust.
-const ON: [(&str, fn(&Row, &Row) -> bool); 3] = [
+const ON: [(&str, Match); 3] = [
     ("", |_, _| true),
     ("AND l.v < r.v", |l, r| l.2 < r.2),
     ("AND l.v <> 3 AND r.v % 2 = 1", |l, r| l.2 != 3 && r.2 % 2 == 1),

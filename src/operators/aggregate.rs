@@ -20,15 +20,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Int64Array, RecordBatch, RecordBatchOptions, StructArray, UInt32Array,
-};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, UInt32Array};
 use arrow::compute::{cast, concat_batches, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::late::drop_late;
 use super::partial::PartialAggregates;
 use super::{Operator, Processed, StateShape, Watermarks, only};
+use crate::batch::with_rows;
 use crate::error::{Error, Result};
 use crate::state::StateStore;
 use crate::window::WindowSpec;
@@ -176,13 +175,7 @@ impl Aggregate {
                 columns[column] = window_column(starts, columns[column].clone(), window)?;
             }
         }
-        for (column, field) in columns.iter_mut().zip(self.output.fields()) {
-            if column.data_type() != field.data_type() {
-                *column = cast(column, field.data_type())?;
-            }
-        }
-        let rows = RecordBatchOptions::new().with_row_count(Some(finished.num_rows()));
-        Ok(RecordBatch::try_new_with_options(self.output.clone(), columns, &rows)?)
+        in_types(columns, &self.output, finished.num_rows())
     }
 }
 
@@ -259,8 +252,21 @@ impl Operator for Aggregate {
 /// The same columns under a schema that says more about them: state is kept as if every column could
 /// be NULL, plans know better.
 pub(super) fn in_schema(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let rows = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), batch.columns().to_vec(), &rows)?)
+    with_rows(schema, batch.columns().to_vec(), batch.num_rows())
+}
+
+/// The columns of a result in the types of its schema.
+pub(super) fn in_types(
+    mut columns: Vec<ArrayRef>,
+    schema: &SchemaRef,
+    rows: usize,
+) -> Result<RecordBatch> {
+    for (column, field) in columns.iter_mut().zip(schema.fields()) {
+        if column.data_type() != field.data_type() {
+            *column = cast(column, field.data_type())?;
+        }
+    }
+    with_rows(schema, columns, rows)
 }
 
 /// Repeats each row for every window of its pane; the pane's start becomes the window's end.

@@ -17,12 +17,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, RecordBatchOptions};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::late::{drop_late, event_times};
 use super::{Operator, Processed, StateShape, Watermarks, only};
+use crate::batch::with_rows;
 use crate::error::Result;
 use crate::state::StateStore;
 
@@ -74,8 +75,7 @@ impl Deduplicate {
             };
             columns.push(Arc::new(until));
         }
-        let count = RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-        Ok(RecordBatch::try_new_with_options(shape.schema.clone(), columns, &count)?)
+        with_rows(&shape.schema, columns, rows.num_rows())
     }
 
     fn delay_us(&self) -> Option<i64> {

@@ -28,7 +28,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::physical_plan::aggregates::group_values::new_group_values;
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
-use super::aggregate::{Emit, in_schema, window_column};
+use super::aggregate::{Emit, in_schema, in_types, window_column};
 use super::late::drop_late;
 use super::partial::PartialAggregates;
 use super::{Operator, Processed, StateShape, Watermarks, only};
@@ -147,12 +147,7 @@ impl Sessions {
         let (end, start) = (columns.remove(self.keys()), columns.remove(self.keys()));
         let session = self.output.field(self.position).data_type();
         columns.insert(self.position, window_column(start, end, session)?);
-        for (column, field) in columns.iter_mut().zip(self.output.fields()) {
-            if column.data_type() != field.data_type() {
-                *column = cast(column, field.data_type())?;
-            }
-        }
-        Ok(RecordBatch::try_new(self.output.clone(), columns)?)
+        in_types(columns, &self.output, finished.num_rows())
     }
 }
 

@@ -1,8 +1,8 @@
 //! A folder of files as a stream: takes a folder, gives each file's rows once, oldest file first.
 //!
-//! What a batch takes is decided by the [`backlog`]; the rows of a file are made by a reader of its
+//! What a batch takes is decided by the `backlog`; the rows of a file are made by a reader of its
 //! format; columns that are the same in a whole file, of its path or about it, are put on by
-//! [`constants`]; what becomes of a file that has been read says [`clean`].
+//! [`constants`]; what becomes of a file that has been read says `clean`.
 
 mod backlog;
 mod clean;

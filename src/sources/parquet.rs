@@ -7,7 +7,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray, new_null_array};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::parquet::arrow::ProjectionMask;
@@ -15,6 +15,7 @@ use datafusion::parquet::arrow::arrow_reader::{
     ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 
+use crate::batch::with_rows;
 use crate::error::{Error, Result};
 
 /// Rows of one batch.
@@ -69,8 +70,7 @@ fn shaped(batch: &RecordBatch, schema: &SchemaRef, constants: &Constants) -> Res
         typed(&found, field)
     };
     let columns = schema.fields().iter().map(column).collect::<Result<_>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
+    with_rows(schema, columns, rows)
 }
 
 /// The array in the type of the field.

@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringBuilder};
+use arrow::array::{ArrayRef, StringBuilder};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use super::SourceRead;
 use super::json::LineEnd;
 use super::options::{Options, Rule};
+use crate::batch::with_rows;
 use crate::error::{Error, Result};
 
 /// Spark's options of a text table.
@@ -67,8 +68,7 @@ impl TextReader {
         let rows = std::mem::take(&mut self.rows);
         let values: ArrayRef = Arc::new(self.values.finish());
         let columns = self.schema.fields().iter().map(|_| values.clone()).collect();
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let batch = with_rows(&self.schema, columns, rows)?;
         let batches = if rows == 0 { vec![] } else { vec![batch] };
         Ok(SourceRead { batches, ..SourceRead::default() })
     }

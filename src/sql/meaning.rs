@@ -35,8 +35,7 @@ pub(super) fn of_spark(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
         let preserver = NamePreserver::new(&node);
         let node = node.map_expressions(|expr| {
             let name = preserver.save(&expr);
-            let changed = expr.transform_up(|inner| spark_expr(inner, &schema))?;
-            Ok(changed.update_data(|expr| name.restore(expr)))
+            Ok(spark_tree(expr, &schema)?.update_data(|expr| name.restore(expr)))
         })?;
         node.map_data(LogicalPlan::recompute_schema)
     })?;
@@ -71,12 +70,31 @@ pub(super) fn storable(plan: LogicalPlan) -> PlanResult<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-fn spark_expr(expr: Expr, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
-    Ok(match expr {
+/// Rewrites an expression from the inside out. The parameters of a lambda have the type of what it
+/// is handed, which may change on the way: `array(1)` is an array of INT, not of BIGINT.
+fn spark_tree(expr: Expr, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    if !expr.exists(|inner| Ok(matches!(inner, Expr::HigherOrderFunction(_))))? {
+        return expr.transform_up(|inner| spark_expr(inner, schema));
+    }
+    let expr = expr.transform_up(|inner| Ok(spark_literal(inner)))?.data;
+    let expr = expr.resolve_lambda_variables(schema)?.data;
+    let expr = expr.transform_up(|inner| spark_expr(inner, schema))?.data;
+    Ok(Transformed::yes(expr.resolve_lambda_variables(schema)?.data))
+}
+
+fn spark_literal(expr: Expr) -> Transformed<Expr> {
+    match expr {
         Expr::Literal(value, metadata) => match literals::narrowed(&value) {
             Some(narrow) => Transformed::yes(Expr::Literal(narrow, metadata)),
             None => Transformed::no(Expr::Literal(value, metadata)),
         },
+        other => Transformed::no(other),
+    }
+}
+
+fn spark_expr(expr: Expr, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::Literal(..) => spark_literal(expr),
         Expr::Cast(Cast { expr, field }) => {
             spark_cast(*expr, field.data_type(), Misfit::Fails, schema)?
         }

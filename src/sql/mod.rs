@@ -17,6 +17,11 @@
 //! 6. `optimizer` runs those of DataFusion's rules that are right for a stream.
 //! 7. `check` refuses what a stream cannot do in an output mode, with the way out.
 //!
+//! What an expression means is in `literals` (what a number or a text is), `coercion` (which type two
+//! values have together), `planner` and `arithmetic` (sums that are checked), `casts`, `aggregates` and
+//! `functions`. What a join of two streams goes by is in `stream_join`, and in `time_bounds` how far
+//! apart in time its rows can be; `join_filters` brings conditions to where they are looked for.
+//!
 //! `frame` is the other way in: a plan that was built by calls, without text.
 //! `errors` translates what parser and planner say; `text` finds the place in the user's text.
 

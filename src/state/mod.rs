@@ -5,17 +5,17 @@
 //! was known after any recent batch can be had again. Both *take* and *give* Arrow rows; they
 //! *never* know what the columns mean, which watermark is right, or when a batch ends.
 //!
-//! - [`shape`]: which columns there are, and whether there is one row a key or any number
-//! - [`table`]: rows by key, of either kind
+//! - `shape`: which columns there are, and whether there is one row a key or any number
+//! - `table`: rows by key, of either kind
 //! - `unique`: one row a key, in buckets by the time at which they go
 //! - `bucket`: rows with a hash index over them
-//! - [`multimap`]: any number of rows a key, linked to chains
+//! - `multimap`: any number of rows a key, linked to chains
 //! - `absent`: which of some rows are new
 //! - `segments`: where rows lie, and how what is forgotten is tidied away
 //! - `lookup`: many keys on their way through an index
 //! - `own`: rows without the buffers of the batch they came in
 //! - `key`: when two keys are the same
-//! - [`store`]: the table's log of changes, its snapshots, and the way back from them
+//! - `store`: the table's log of changes, its snapshots, and the way back from them
 //! - `file`: what is in a change and in a snapshot
 
 mod absent;
@@ -23,12 +23,12 @@ mod bucket;
 mod file;
 mod key;
 mod lookup;
-pub mod multimap;
+mod multimap;
 mod own;
 mod segments;
-pub mod shape;
-pub mod store;
-pub mod table;
+mod shape;
+mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 mod unique;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::prep_null_mask_filter;
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
+use crate::batch::with_rows;
 use crate::error::{Error, Result};
 
 /// The rows of a pair side by side.
@@ -37,8 +38,7 @@ impl Joined {
         right: &RecordBatch,
     ) -> Result<(RecordBatch, Option<BooleanArray>)> {
         let columns = left.columns().iter().chain(right.columns()).cloned().collect();
-        let rows = RecordBatchOptions::new().with_row_count(Some(left.num_rows()));
-        let pairs = RecordBatch::try_new_with_options(self.schema.clone(), columns, &rows)?;
+        let pairs = with_rows(&self.schema, columns, left.num_rows())?;
         let Some(residual) = &self.residual else { return Ok((pairs, None)) };
         let holds = residual.evaluate(&pairs)?.into_array(pairs.num_rows())?;
         let holds = truths(&holds)?;

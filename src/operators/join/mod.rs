@@ -20,7 +20,7 @@
 //! rest of the condition is computed on many of them at a time.
 //!
 //! * [`side`]: the columns of one side, on arrival and in state.
-//! * [`matching`]: from pairs to joined rows.
+//! * `matching`: from pairs to joined rows.
 
 mod matching;
 pub mod side;

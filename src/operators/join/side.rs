@@ -13,8 +13,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, RecordBatchOptions,
-    UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
@@ -22,6 +21,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use super::super::StateShape;
 use super::super::late::event_times;
 use super::matching::truths;
+use crate::batch::with_rows;
 use crate::error::Result;
 use crate::time::Millis;
 
@@ -145,7 +145,7 @@ impl JoinSide {
 
     /// The stream's own columns of arriving rows.
     pub(super) fn own_columns(&self, rows: &RecordBatch) -> Result<RecordBatch> {
-        batch(&self.own, rows.columns()[..self.arriving.own].to_vec(), rows.num_rows())
+        with_rows(&self.own, rows.columns()[..self.arriving.own].to_vec(), rows.num_rows())
     }
 
     /// Those of the arriving rows whose keys can be equal to others.
@@ -174,13 +174,13 @@ impl JoinSide {
         let mut columns = self.key_columns(rows).to_vec();
         columns.push(Arc::new(self.times(rows)?));
         columns.extend(self.kept_from.iter().map(|&column| rows.column(column).clone()));
-        batch(&self.state, columns, rows.num_rows())
+        with_rows(&self.state, columns, rows.num_rows())
     }
 
     /// The stream's own columns of rows that were kept.
     pub(super) fn own_of_kept(&self, rows: &RecordBatch) -> Result<RecordBatch> {
         let columns = self.own_in_state.iter().map(|&column| rows.column(column).clone());
-        batch(&self.own, columns.collect(), rows.num_rows())
+        with_rows(&self.own, columns.collect(), rows.num_rows())
     }
 
     /// So many rows of NULLs.
@@ -188,7 +188,7 @@ impl JoinSide {
         let fields = self.own.fields().iter();
         let fields: Vec<Field> = fields.map(|f| f.as_ref().clone().with_nullable(true)).collect();
         let columns = fields.iter().map(|f| new_null_array(f.data_type(), rows)).collect();
-        batch(&Arc::new(Schema::new(fields)), columns, rows)
+        with_rows(&Arc::new(Schema::new(fields)), columns, rows)
     }
 
     /// Whether the watermark lets rows go.
@@ -221,10 +221,4 @@ impl JoinSide {
             grain_us,
         }
     }
-}
-
-/// A batch that keeps its number of rows even without columns.
-fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
-    let rows = RecordBatchOptions::new().with_row_count(Some(rows));
-    Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
 }

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, SchemaRef};
 
 use super::CsvOptions;
 use super::record::{Record, Records};
+use crate::batch::with_rows;
 use crate::error::{Error, Result};
 use crate::sources::json::{Column, LineEnd, Mode};
 use crate::sources::{BadRecord, SourceRead};
@@ -171,8 +171,7 @@ impl CsvReader {
             return Ok(());
         }
         let columns = self.columns.iter_mut().map(Column::finish).collect::<Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let batch = with_rows(&self.schema, columns, rows)?;
         self.read.batches.push(batch);
         Ok(())
     }

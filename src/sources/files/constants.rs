@@ -9,12 +9,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, Int64Array, RecordBatch, RecordBatchOptions, StringArray, StructArray,
-    TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, Int64Array, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    UInt32Array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use crate::batch::with_rows;
 use crate::error::{Error, Result};
 use crate::sources::csv;
 use crate::sources::listing::{self, unescaped};
@@ -121,9 +122,7 @@ impl Constants {
             }
         };
         let columns = self.schema.fields().iter().enumerate().map(column);
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let columns = columns.collect::<Result<_>>()?;
-        Ok(RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?)
+        with_rows(&self.schema, columns.collect::<Result<_>>()?, rows)
     }
 }
 

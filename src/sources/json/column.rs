@@ -12,17 +12,16 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, ArrowPrimitiveType, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray,
-    MapArray, NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
+    NullBufferBuilder, PrimitiveArray, StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
-use arrow::compute::filter;
 use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, FieldRef, Fields, Float32Type, Float64Type, Int8Type,
     Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
-use hashbrown::HashMap;
 
 use super::cursor::{Broken, Cursor, Token};
+use super::entries::Entries;
 use super::number;
 use super::object::Object;
 use crate::error::{Error, Result};
@@ -67,18 +66,6 @@ enum Values {
     Map(Box<Entries>),
 }
 
-/// The entries of maps, one map behind the other.
-struct Entries {
-    field: FieldRef,
-    ends: Vec<i32>,
-    keys: Column,
-    values: Column,
-    /// Where the keys of the map that is being taken lie.
-    places: HashMap<Box<[u8]>, usize>,
-    /// Entries whose key came again in the same map, in rising order: the later one counts.
-    replaced: Vec<usize>,
-}
-
 /// Byte strings, one behind the other.
 struct Bytes {
     ends: Vec<i32>,
@@ -105,7 +92,7 @@ impl Bytes {
     }
 }
 
-fn finish_offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
+pub(super) fn finish_offsets(ends: &mut Vec<i32>) -> OffsetBuffer<i32> {
     OffsetBuffer::new(ScalarBuffer::from(std::mem::replace(ends, vec![0])))
 }
 
@@ -135,21 +122,9 @@ impl Column {
             DataType::Struct(fields) => {
                 Values::Struct(fields.clone(), Box::new(Object::new(fields, times)?))
             }
-            DataType::Map(entry, _) => match entry.data_type() {
-                // JSON has no other keys than texts.
-                DataType::Struct(pair)
-                    if pair.len() == 2 && pair[0].data_type() == &DataType::Utf8 =>
-                {
-                    Values::Map(Box::new(Entries {
-                        field: entry.clone(),
-                        ends: vec![0],
-                        keys: Column::new(&DataType::Utf8, times)?,
-                        values: Column::new(pair[1].data_type(), times)?,
-                        places: HashMap::new(),
-                        replaced: Vec::new(),
-                    }))
-                }
-                _ => return Err(unreadable(data_type)),
+            DataType::Map(entry, _) => match Entries::new(entry, times)? {
+                Some(entries) => Values::Map(Box::new(entries)),
+                None => return Err(unreadable(data_type)),
             },
             _ => return Err(unreadable(data_type)),
         };
@@ -257,10 +232,7 @@ impl Column {
                 items.truncate(ends[len] as usize);
             }
             Values::Struct(_, object) => object.truncate(len),
-            Values::Map(entries) => {
-                entries.ends.truncate(len + 1);
-                entries.truncate(entries.ends[len] as usize);
-            }
+            Values::Map(entries) => entries.truncate(len),
         }
         self.valid.truncate(len);
     }
@@ -468,69 +440,7 @@ fn take_elements(
     Ok(fit)
 }
 
-impl Entries {
-    /// A map ends here.
-    fn close(&mut self) {
-        self.ends.push(self.keys.len() as i32);
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.keys.truncate(len);
-        self.values.truncate(len);
-        self.replaced.truncate(self.replaced.partition_point(|entry| *entry < len));
-    }
-
-    /// Takes the entries of a map up to its end.
-    fn take(&mut self, cursor: &mut Cursor) -> Result<Fit, Broken> {
-        let before = self.keys.len();
-        self.places.clear();
-        let mut fit = Fit::Whole;
-        let mut first = true;
-        while let Some(key) = cursor.field(first)? {
-            first = false;
-            if fit == Fit::Not {
-                cursor.skip()?;
-                continue;
-            }
-            let key = key.text()?;
-            let place = self.keys.len();
-            if let Some(earlier) = self.places.insert(key.as_bytes().into(), place) {
-                let at = self.replaced.partition_point(|entry| *entry < earlier);
-                self.replaced.insert(at, earlier);
-            }
-            self.keys.push_text(&key);
-            fit = worse(fit, self.values.take(cursor)?);
-        }
-        match fit {
-            Fit::Not => self.truncate(before),
-            _ => self.close(),
-        }
-        Ok(fit)
-    }
-
-    /// The maps as an array; there are none left.
-    fn finish(&mut self, nulls: Option<NullBuffer>) -> Result<ArrayRef> {
-        let (mut keys, mut values) = (self.keys.finish()?, self.values.finish()?);
-        if !self.replaced.is_empty() {
-            let kept: BooleanArray =
-                (0..keys.len()).map(|i| Some(self.replaced.binary_search(&i).is_err())).collect();
-            keys = filter(&keys, &kept)?;
-            values = filter(&values, &kept)?;
-            for end in &mut self.ends {
-                *end -= self.replaced.partition_point(|entry| (*entry as i32) < *end) as i32;
-            }
-            self.replaced.clear();
-        }
-        let DataType::Struct(pair) = self.field.data_type() else {
-            return Err(unreadable(self.field.data_type()));
-        };
-        let entries = StructArray::try_new(pair.clone(), vec![keys, values], None)?;
-        let offsets = finish_offsets(&mut self.ends);
-        Ok(Arc::new(MapArray::try_new(self.field.clone(), offsets, entries, nulls, false)?))
-    }
-}
-
-fn worse(a: Fit, b: Fit) -> Fit {
+pub(super) fn worse(a: Fit, b: Fit) -> Fit {
     match (a, b) {
         (Fit::Not, _) | (_, Fit::Not) => Fit::Not,
         (Fit::Whole, Fit::Whole) => Fit::Whole,
@@ -548,7 +458,7 @@ fn primitive<T: ArrowPrimitiveType>(
     Arc::new(array.with_data_type(data_type.clone()))
 }
 
-fn unreadable(data_type: &DataType) -> Error {
+pub(super) fn unreadable(data_type: &DataType) -> Error {
     Error::sql(
         "UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE",
         format!("JSON cannot be read as {data_type}"),

@@ -3,7 +3,6 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use super::column::{Column, Fit};
@@ -11,6 +10,7 @@ use super::cursor::{Broken, Cursor, Token};
 use super::lines::{Line, LineEnd, Lines};
 use super::object::Object;
 use super::{JsonOptions, Mode};
+use crate::batch::with_rows;
 use crate::error::{Error, Result};
 use crate::sources::{BadRecord, SourceRead};
 
@@ -246,8 +246,7 @@ impl JsonDecoder {
         if let Some((place, corrupt)) = &mut self.corrupt {
             columns.insert(*place, corrupt.finish()?);
         }
-        let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        let batch = RecordBatch::try_new_with_options(self.schema.clone(), columns, &options)?;
+        let batch = with_rows(&self.schema, columns, rows)?;
         self.read.batches.push(batch);
         Ok(())
     }

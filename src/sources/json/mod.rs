@@ -21,6 +21,7 @@
 
 mod column;
 mod decoder;
+mod entries;
 mod infer;
 mod lines;
 mod number;

@@ -96,7 +96,7 @@ impl Accumulator for Extreme {
         let [values, orderings] = columns else {
             return plan_err!("min_by and max_by take a value and an ordering");
         };
-        let rows = self.converter.convert_columns(&[orderings.clone()])?;
+        let rows = self.converter.convert_columns(std::slice::from_ref(orderings))?;
         let mut found = None;
         for row in (0..orderings.len()).filter(|&row| orderings.is_valid(row)) {
             let better = match (&found, &self.best) {

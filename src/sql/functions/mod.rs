@@ -1,9 +1,11 @@
 //! The functions that Spark has and DataFusion lacks or spells otherwise.
 //!
 //! A function that is only called differently is rewritten in the parsed query
-//! ([`respell_call`]); one that is missing is a scalar function of ours. Most of those are lines of
-//! tables, by subject (`text`, `dates`, `numbers` …), and `scalar` says what such a line is.
-//! `registry` knows all names.
+//! ([`respell_call`]); one that is missing is a scalar function of ours. There are two ways to define
+//! one. Over single values it is a line of a table, by subject (`text`, `dates`, `numbers` …), with an
+//! answer for one row: `scalar` says what such a line is. Over arrays, maps and structs it works on
+//! whole columns, since their types come from the arguments: `definition` and, with lambdas,
+//! `higher_order`. `registry` knows all names.
 
 mod access;
 mod array;
@@ -37,6 +39,7 @@ mod text;
 mod time_cast;
 mod times;
 mod type_name;
+mod value;
 mod widen;
 mod window;
 mod zone;
