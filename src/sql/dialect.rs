@@ -101,6 +101,10 @@ impl Dialect for Spark {
         true
     }
 
+    fn supports_from_first_select(&self) -> bool {
+        true
+    }
+
     fn supports_select_item_multi_column_alias(&self) -> bool {
         true
     }
@@ -129,7 +133,8 @@ impl Dialect for Spark {
             Token::Word(word)
                 if matches!(
                     word.keyword,
-                    K::CEIL
+                    K::ARRAY
+                        | K::CEIL
                         | K::FLOOR
                         | K::OVERLAY
                         | K::POSITION

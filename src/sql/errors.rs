@@ -127,7 +127,9 @@ fn classify(
         },
         DataFusionError::SchemaError(schema, _) => from_schema(text, query, place, &schema),
         DataFusionError::NotImplemented(what) => {
-            at(Error::sql("UNSUPPORTED_FEATURE", format!("not supported yet: {}", plain(&what)))
+            // What follows is the tree of the query, which says nothing to its author.
+            let what = what.split(" {").next().unwrap_or_default();
+            at(Error::sql("UNSUPPORTED_FEATURE", format!("not supported yet: {}", plain(what)))
                 .hint("the message names the part of the query to write differently"))
         }
         other => {

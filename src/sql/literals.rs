@@ -1,10 +1,15 @@
 //! Literals as Spark types them: a whole number is INT where it fits, `1.5` is DECIMAL, `1e3` DOUBLE,
 //! `1L`, `1S`, `1Y`, `1D`, `1F` and `1BD` say their type, text takes Spark's escapes.
 
+use std::ops::ControlFlow;
+
 use arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use datafusion::scalar::ScalarValue;
-use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, UnaryOperator, Value};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator,
+    Value, visit_expressions_mut,
+};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
@@ -142,6 +147,9 @@ pub(super) fn respell(expr: &mut SqlExpr) {
             }
             _ => {}
         },
+        SqlExpr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: inner } => {
+            *expr = casts::call("bitwise_not", vec![inner.as_ref().clone()]);
+        }
         SqlExpr::UnaryOp { op: op @ UnaryOperator::BangNot, .. } => *op = UnaryOperator::Not,
         SqlExpr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => {
             if let Some((digits, name)) = casts::typed_literal(inner) {
@@ -157,6 +165,31 @@ pub(super) fn respell(expr: &mut SqlExpr) {
         }
         _ => {}
     }
+}
+
+/// Types the whole numbers in the arguments of a call with lambdas: what a lambda gives is settled
+/// while the call is planned, before the rest of a plan is [`narrowed`].
+pub(super) fn narrow_beside_lambdas(expr: &mut SqlExpr) {
+    let SqlExpr::Function(Function { args: FunctionArguments::List(list), .. }) = expr else {
+        return;
+    };
+    let lambda = |arg: &FunctionArg| {
+        matches!(arg, FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Lambda(_))))
+    };
+    if !list.args.iter().any(lambda) {
+        return;
+    }
+    let _ = visit_expressions_mut(&mut list.args, |inner: &mut SqlExpr| {
+        if let SqlExpr::Value(value) = inner
+            && let Value::Number(digits, false) = &value.value
+            && digits.parse::<i32>().is_ok()
+        {
+            let word =
+                |text: &str| SqlExpr::Value(Value::SingleQuotedString(text.to_owned()).into());
+            *inner = casts::call("cast", vec![word(digits), word("int")]);
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// A whole number in the narrowest of INT, BIGINT and DECIMAL that holds it.

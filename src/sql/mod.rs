@@ -8,8 +8,9 @@
 //!
 //! 1. `tokens` and `dialect` cut the text up; `statements` recognises what is created.
 //! 2. `names` settles upper and lower case; `relations` takes STREAM and WATERMARK out.
-//! 3. The parser crate makes a tree; `names` and `functions` put Spark's names into it, `generators`
-//!    takes out what makes rows, `lateral_alias` what an alias further on stands for.
+//! 3. The parser crate makes a tree; `names`, `column_names` and `functions` put Spark's names into
+//!    it, `generators` takes out what makes rows, `lateral_alias` what an alias further on stands
+//!    for.
 //! 4. DataFusion's planner resolves it against the `catalog`; `watermark` and `window` are the
 //!    parts of a plan that only a stream has.
 //! 5. `unions`, `grouping_sets`, `deduplicate`, `windows` and `meaning` make explicit where Spark
@@ -31,6 +32,7 @@ mod casts;
 mod catalog;
 mod check;
 mod coercion;
+mod column_names;
 mod deduplicate;
 mod dialect;
 mod errors;
@@ -52,6 +54,7 @@ mod question;
 mod relations;
 mod statements;
 mod stream_join;
+mod subqueries;
 mod text;
 mod time_bounds;
 mod tokens;

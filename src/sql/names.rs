@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
+use super::column_names::ColumnNames;
 use super::functions;
 use super::generators::{self, Generator};
 use super::relations::{Clause, clause_alias};
@@ -118,6 +119,17 @@ impl Prepare<'_> {
     }
 }
 
+impl Prepare<'_> {
+    /// Names a column of a SELECT after what the query wrote for it.
+    fn name(&self, item: &mut SelectItem, written: &Expr, relations: &[String]) {
+        let SelectItem::UnnamedExpr(expr) = item else { return };
+        if let Some(name) = (ColumnNames { text: self.text, relations }).of(written) {
+            let alias = Ident::with_quote('`', name);
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+        }
+    }
+}
+
 impl VisitorMut for Prepare<'_> {
     type Break = Error;
 
@@ -135,6 +147,7 @@ impl VisitorMut for Prepare<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        let relations = relation_names(select, self.clauses);
         if let Some(window) = grouping_window(select) {
             for item in &mut select.projection {
                 let expr = match item {
@@ -142,22 +155,23 @@ impl VisitorMut for Prepare<'_> {
                     SelectItem::ExprWithAlias { expr, .. } => expr,
                     _ => continue,
                 };
+                let written = expr.clone();
                 replace_window(expr, &window);
+                if matches!(item, SelectItem::UnnamedExpr(expr) if *expr != written) {
+                    self.name(item, &written, &relations);
+                }
             }
             if let Some(having) = &mut select.having {
                 replace_window(having, &window);
             }
         }
-        let relations = relation_names(select, self.clauses);
         if let Err(refused) = generators::take(select, &relations, &mut self.generators) {
             return ControlFlow::Break(refused);
         }
         for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expr) = item
-                && let Some(name) = output_name(expr, &relations)
-            {
-                let alias = Ident::with_quote('`', name);
-                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
+            if let SelectItem::UnnamedExpr(expr) = item {
+                let written = expr.clone();
+                self.name(item, &written, &relations);
             }
         }
         ControlFlow::Continue(())
@@ -172,6 +186,7 @@ impl VisitorMut for Prepare<'_> {
         functions::named_zip(expr);
         super::casts::respell(expr);
         super::literals::respell(expr);
+        super::literals::narrow_beside_lambdas(expr);
         fields_as_text(expr);
         ControlFlow::Continue(())
     }
@@ -298,72 +313,6 @@ fn relation_names(select: &Select, clauses: &[Clause]) -> Vec<String> {
             _ => None,
         })
         .collect()
-}
-
-/// The name of a column that has none; `None` where the planner's own is right.
-fn output_name(expr: &Expr, relations: &[String]) -> Option<String> {
-    match expr {
-        Expr::Identifier(_) => None,
-        Expr::CompoundIdentifier(parts) => {
-            let qualified = parts.len() == 2 && relations.contains(&parts[0].value);
-            if qualified { None } else { parts.last().map(|p| p.value.clone()) }
-        }
-        _ => Some(spark_text(expr)),
-    }
-}
-
-/// An expression as Spark writes it in a column's name.
-fn spark_text(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(name) => name.value.clone(),
-        Expr::CompoundIdentifier(parts) => {
-            parts.last().map(|p| p.value.clone()).unwrap_or_default()
-        }
-        Expr::Nested(inner) => spark_text(inner),
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => text.clone(),
-            Value::Null => "NULL".into(),
-            other => other.to_string(),
-        },
-        Expr::Function(call) => spark_call(call),
-        Expr::CompoundFieldAccess { root, access_chain } => {
-            let fields = access_chain.iter().map(|access| match access {
-                AccessExpr::Dot(field) => format!(".{}", spark_text(field)),
-                AccessExpr::Subscript(subscript) => format!("[{subscript}]"),
-            });
-            spark_text(root) + &fields.collect::<String>()
-        }
-        Expr::BinaryOp { left, op, right } => {
-            format!("({} {op} {})", spark_text(left), spark_text(right))
-        }
-        Expr::Cast { expr, data_type, .. } => {
-            format!("CAST({} AS {data_type})", spark_text(expr))
-        }
-        Expr::Struct { values, fields } if fields.is_empty() => {
-            let values = values.iter().map(spark_text).collect::<Vec<_>>();
-            format!("struct({})", values.join(", "))
-        }
-        other => other.to_string().replace('`', ""),
-    }
-}
-
-fn spark_call(call: &Function) -> String {
-    let name = call.name.to_string().to_lowercase().replace('`', "");
-    if is_window_function(&name) {
-        return name;
-    }
-    let FunctionArguments::List(list) = &call.args else { return format!("{name}()") };
-    let args: Vec<String> = list
-        .args
-        .iter()
-        .map(|arg| match arg {
-            FunctionArg::Unnamed(FunctionArgExpr::Wildcard) if name == "count" => "1".into(),
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => spark_text(expr),
-            other => other.to_string(),
-        })
-        .collect();
-    let distinct = if list.duplicate_treatment.is_some() { "DISTINCT " } else { "" };
-    format!("{name}({distinct}{})", args.join(", "))
 }
 
 /// The spelling of the output columns: what the outermost SELECT wrote, by the chosen spelling.

@@ -17,8 +17,10 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::push_down_filter::{PushDownFilter, replace_cols_by_name};
 use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::scalar::ScalarValue;
 
 use super::planner::SparkArithmetic;
+use super::subqueries::DecorrelateProjectedSubquery;
 use super::{aggregates, arithmetic, casts, functions, grouping_sets};
 use crate::window::WindowSpec;
 
@@ -80,15 +82,46 @@ fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
         Arc::new(o::simplify_expressions::SimplifyExpressions::new()),
         Arc::new(o::replace_distinct_aggregate::ReplaceDistinctWithAggregate::new()),
         Arc::new(o::decorrelate_predicate_subquery::DecorrelatePredicateSubquery::new()),
+        Arc::new(DecorrelateProjectedSubquery::default()),
         Arc::new(o::scalar_subquery_to_join::ScalarSubqueryToJoin::new()),
         Arc::new(o::decorrelate_lateral_join::DecorrelateLateralJoin::new()),
         Arc::new(o::extract_equijoin_predicate::ExtractEquijoinPredicate::new()),
-        Arc::new(o::eliminate_filter::EliminateFilter::new()),
+        Arc::new(WithoutTrueFilters),
         Arc::new(o::eliminate_cross_join::EliminateCrossJoin::new()),
         Arc::new(o::eliminate_outer_join::EliminateOuterJoin::new()),
         Arc::new(PushDownFilterAboveWindows::default()),
         Arc::new(o::optimize_projections::OptimizeProjections::new()),
     ]
+}
+
+/// Drops filters that let every row through. One that lets none through stays, unlike in DataFusion:
+/// its stream is read all the same, and its batches count.
+#[derive(Debug)]
+struct WithoutTrueFilters;
+
+impl OptimizerRule for WithoutTrueFilters {
+    fn name(&self) -> &str {
+        "without_true_filters"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        _config: &dyn OptimizerConfig,
+    ) -> PlanResult<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Filter(Filter {
+                predicate: Expr::Literal(ScalarValue::Boolean(Some(true)), _),
+                input,
+                ..
+            }) => Ok(Transformed::yes(Arc::unwrap_or_clone(input))),
+            other => Ok(Transformed::no(other)),
+        }
+    }
 }
 
 /// DataFusion's filter push-down, but a filter on a key of overlapping windows stays above the

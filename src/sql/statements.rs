@@ -11,7 +11,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::options::Options;
 use super::text::SourceText;
-use super::tokens::{self, Cursor, span_of};
+use super::tokens::{self, Cursor, is_word, span_of};
 use super::types;
 use crate::error::{Error, Result, Span};
 
@@ -351,6 +351,7 @@ fn option_value(cursor: &mut Cursor<'_>, hint: &str) -> Result<String> {
 /// `name TYPE [NOT NULL] [COMMENT '…'], …`.
 fn columns(text: &SourceText, tokens: &[TokenWithSpan]) -> Result<SchemaRef> {
     const HINT: &str = "write columns as (id STRING, at TIMESTAMP, value DOUBLE)";
+    let tokens = &without_field_notes(tokens);
     let mut cursor = Cursor::new(text, tokens);
     let mut fields: Vec<Field> = Vec::new();
     loop {
@@ -378,6 +379,37 @@ fn columns(text: &SourceText, tokens: &[TokenWithSpan]) -> Result<SchemaRef> {
             return Err(cursor.unexpected("',' or ')'", HINT));
         }
     }
+}
+
+/// The tokens of columns without what the fields of a `STRUCT<…>` have behind their types, `NOT NULL`
+/// and `COMMENT '…'`, which the parser crate does not know. Spark does not hold a file to the first.
+fn without_field_notes(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut depth = 0_usize;
+    let mut rest = tokens;
+    while let [token, behind @ ..] = rest {
+        match token.token {
+            Token::Lt => depth += 1,
+            Token::Gt => depth = depth.saturating_sub(1),
+            Token::ShiftRight => depth = depth.saturating_sub(2),
+            _ => {}
+        }
+        let note = depth > 0
+            && match behind {
+                [next, ..] if is_word(token, "NOT") => is_word(next, "NULL"),
+                [next, ..] if is_word(token, "COMMENT") => {
+                    matches!(next.token, Token::SingleQuotedString(_))
+                }
+                _ => false,
+            };
+        if note {
+            rest = &behind[1..];
+        } else {
+            kept.push(token.clone());
+            rest = behind;
+        }
+    }
+    kept
 }
 
 fn column_type(

@@ -67,6 +67,11 @@ impl Asked {
         matches!(self.shape, Shape::Grid(spec) if !spec.is_tumbling())
     }
 
+    /// Whether no row can be in one: the gap of the sessions is no length of time, for every row.
+    pub(super) fn is_never(&self) -> bool {
+        matches!(&self.shape, Shape::Session { gap: Expr::Literal(gap, _) } if gap.is_null())
+    }
+
     /// The call as an expression.
     pub(super) fn call(&self) -> Expr {
         Expr::ScalarFunction(self.call.clone())

@@ -19,7 +19,7 @@ use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Projection,
+    Aggregate, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Projection, lit,
 };
 
 use super::functions::{WINDOW_TIME, window_list, window_time};
@@ -182,10 +182,12 @@ fn by_session(aggregate: Aggregate, asked: &Asked) -> PlanResult<LogicalPlan> {
     let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     columns.push(asked.call().alias(SESSION_OF_ROW));
     let session = || Expr::Column(Column::new_unqualified(SESSION_OF_ROW));
-    let input = LogicalPlanBuilder::from(input.as_ref().clone())
-        .project(columns)?
-        .filter(session().is_not_null())?
-        .build()?;
+    let mut input = LogicalPlanBuilder::from(input.as_ref().clone());
+    if asked.is_never() {
+        // Such a row is in no session whatever its time is: it does not even move the watermark.
+        input = input.filter(lit(false))?;
+    }
+    let input = input.project(columns)?.filter(session().is_not_null())?.build()?;
     let preserver = NamePreserver::new_for_projection();
     let in_place = |expr: Expr| {
         let name = preserver.save(&expr);

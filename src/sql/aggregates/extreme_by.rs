@@ -69,15 +69,7 @@ impl AggregateUDFImpl for ExtremeBy {
         let [value, ordering] = args.expr_fields else {
             return plan_err!("{} takes a value and an ordering", self.name);
         };
-        let sort =
-            SortField::new_with_options(ordering.data_type().clone(), SortOptions::default());
-        Ok(Box::new(Extreme {
-            wanted: self.wanted,
-            value: ScalarValue::try_from(value.data_type())?,
-            ordering: ScalarValue::try_from(ordering.data_type())?,
-            best: None,
-            converter: RowConverter::new(vec![sort])?,
-        }))
+        Ok(Box::new(Extreme::new(self.wanted, value.data_type(), ordering.data_type())?))
     }
 }
 
@@ -89,6 +81,19 @@ struct Extreme {
     /// The ordering in a form that compares like it.
     best: Option<OwnedRow>,
     converter: RowConverter,
+}
+
+impl Extreme {
+    fn new(wanted: Ordering, value: &DataType, ordering: &DataType) -> PlanResult<Self> {
+        let sort = SortField::new_with_options(ordering.clone(), SortOptions::default());
+        Ok(Self {
+            wanted,
+            value: ScalarValue::try_from(value)?,
+            ordering: ScalarValue::try_from(ordering)?,
+            best: None,
+            converter: RowConverter::new(vec![sort])?,
+        })
+    }
 }
 
 impl Accumulator for Extreme {
@@ -130,5 +135,39 @@ impl Accumulator for Extreme {
 
     fn size(&self) -> usize {
         size_of_val(self) + self.value.size() + self.ordering.size() + self.converter.size()
+    }
+}
+
+/// The least or greatest of structs or arrays, field by field; a NULL in one is the least.
+#[derive(Debug)]
+pub(super) struct NestedExtreme(Extreme);
+
+impl NestedExtreme {
+    /// For values of this type; `wanted` is how a value must compare to the one kept.
+    pub(super) fn new(wanted: Ordering, data_type: &DataType) -> PlanResult<Self> {
+        Ok(Self(Extreme::new(wanted, data_type, data_type)?))
+    }
+}
+
+impl Accumulator for NestedExtreme {
+    fn update_batch(&mut self, columns: &[ArrayRef]) -> PlanResult<()> {
+        let [values] = columns else { return plan_err!("min and max take one value") };
+        self.0.update_batch(&[values.clone(), values.clone()])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> PlanResult<()> {
+        self.update_batch(states)
+    }
+
+    fn state(&mut self) -> PlanResult<Vec<ScalarValue>> {
+        Ok(vec![self.0.value.clone()])
+    }
+
+    fn evaluate(&mut self) -> PlanResult<ScalarValue> {
+        self.0.evaluate()
+    }
+
+    fn size(&self) -> usize {
+        self.0.size()
     }
 }

@@ -5,6 +5,7 @@
 
 mod avg;
 mod distinct;
+mod extreme;
 mod extreme_by;
 mod kept;
 mod moments;
@@ -41,6 +42,8 @@ pub(super) fn functions() -> Vec<Arc<AggregateUDF>> {
         alias(df::variance::var_samp_udaf(), &["var_samp", "variance"]),
         moments::skewness(),
         moments::kurtosis(),
+        extreme::min(),
+        extreme::max(),
         extreme_by::min_by(),
         extreme_by::max_by(),
         distinct::approx_count_distinct(),

@@ -83,7 +83,8 @@ pub(super) fn collection_functions() -> Vec<Arc<ScalarUDF>> {
         json_text::functions(),
     ];
     let defined = defined.into_iter().flatten().map(definition::Definition::function);
-    defined.chain([datafusion_spark::function::array::shuffle()]).collect()
+    let spark = datafusion_spark::function::array::shuffle();
+    defined.chain([spark, datafusion_spark::function::bitwise::bitwise_not()]).collect()
 }
 
 /// The functions that take lambdas.

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, Join,
     JoinConstraint, JoinOperator, ObjectName, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut,
+    TableAlias, TableFactor, TableWithJoins, VisitMut, VisitorMut, WildcardAdditionalOptions,
 };
 
 pub(super) use self::plan::Generators;
@@ -109,7 +109,9 @@ pub(super) fn take(
         generator.columns = view.lateral_col_alias.into_iter().map(|name| name.value).collect();
         found.push(generator);
     }
-    in_list(select, relations, found);
+    let views = found[first..].iter().map(|view| view.relation.clone());
+    let relations: Vec<String> = relations.iter().cloned().chain(views).collect();
+    in_list(select, &relations, found);
     nowhere_else(select)?;
     for number in first..found.len() {
         let from = std::mem::take(&mut select.from);
@@ -147,9 +149,9 @@ fn in_list(select: &mut Select, relations: &[String], found: &mut Vec<Generator>
     let before = found.len();
     let mut projection = Vec::with_capacity(items.len());
     for item in items {
-        if let Some(struct_) = struct_of_wildcard(&item, relations) {
+        if let Some((struct_, options)) = struct_of_wildcard(&item, relations) {
             let relation = format!("{HIDDEN}{}", found.len());
-            projection.push(whole(&relation));
+            projection.push(whole(&relation, options));
             let (args, columns) = (vec![struct_], vec![]);
             found.push(Generator { function: FIELDS, args, outer: false, relation, columns });
             continue;
@@ -174,7 +176,7 @@ fn in_list(select: &mut Select, relations: &[String], found: &mut Vec<Generator>
             .map(|(at, _)| format!("{HIDDEN}{}.{at}", found.len()))
             .collect();
         if aliases.is_empty() {
-            projection.push(whole(&generator.relation));
+            projection.push(whole(&generator.relation, Default::default()));
         }
         for (alias, column) in aliases.into_iter().zip(&generator.columns) {
             let expr = SqlExpr::Identifier(Ident::with_quote('`', column));
@@ -184,10 +186,14 @@ fn in_list(select: &mut Select, relations: &[String], found: &mut Vec<Generator>
     }
     // `*` means what it meant before there were more relations.
     if found.len() > before {
+        let named = name_of_rows(select).into_iter().collect::<Vec<_>>();
+        let relations = if relations.is_empty() { &named } else { relations };
         projection = projection
             .into_iter()
             .flat_map(|item| match item {
-                SelectItem::Wildcard(_) => relations.iter().map(|name| whole(name)).collect(),
+                SelectItem::Wildcard(options) => {
+                    relations.iter().map(|name| whole(name, options.clone())).collect()
+                }
                 item => vec![item],
             })
             .collect();
@@ -200,6 +206,23 @@ fn is_grouped(select: &Select) -> bool {
         GroupByExpr::Expressions(keys, _) => !keys.is_empty(),
         GroupByExpr::All(_) => true,
     }
+}
+
+/// Gives the one subquery in FROM a name if it has none, so that its columns can be told from those
+/// of generators.
+fn name_of_rows(select: &mut Select) -> Option<String> {
+    let [TableWithJoins { relation: TableFactor::Derived { alias, .. }, joins }] =
+        select.from.as_mut_slice()
+    else {
+        return None;
+    };
+    if alias.is_some() || !joins.is_empty() {
+        return None;
+    }
+    let name = format!("{HIDDEN}rows");
+    let ident = Ident::with_quote('`', &name);
+    *alias = Some(TableAlias { explicit: true, name: ident, columns: vec![], at: None });
+    Some(name)
 }
 
 /// Refuses generators that stand where they make no rows.
@@ -249,24 +272,26 @@ impl VisitorMut for Calls {
     }
 }
 
-/// The struct `s` of `s.*`, when no table is called so.
-fn struct_of_wildcard(item: &SelectItem, relations: &[String]) -> Option<SqlExpr> {
-    let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) = item
+/// The struct `s` of `s.*`, when no table is called so, and what is left out of it.
+fn struct_of_wildcard(
+    item: &SelectItem,
+    relations: &[String],
+) -> Option<(SqlExpr, WildcardAdditionalOptions)> {
+    let SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options) =
+        item
     else {
         return None;
     };
     let path = name.0.iter().map(|part| part.as_ident().cloned()).collect::<Option<Vec<_>>>()?;
-    match path.as_slice() {
-        [one] if relations.contains(&one.value) => None,
-        [one] => Some(SqlExpr::Identifier(one.clone())),
-        _ => Some(SqlExpr::CompoundIdentifier(path)),
-    }
+    let struct_ = match path.as_slice() {
+        [one] if relations.contains(&one.value) => return None,
+        [one] => SqlExpr::Identifier(one.clone()),
+        _ => SqlExpr::CompoundIdentifier(path),
+    };
+    Some((struct_, options.clone()))
 }
 
-fn whole(relation: &str) -> SelectItem {
+fn whole(relation: &str, options: WildcardAdditionalOptions) -> SelectItem {
     let name = ObjectName::from(vec![Ident::with_quote('`', relation)]);
-    SelectItem::QualifiedWildcard(
-        SelectItemQualifiedWildcardKind::ObjectName(name),
-        Default::default(),
-    )
+    SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), options)
 }
