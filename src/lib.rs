@@ -2,6 +2,7 @@
 #![doc = include_str!("README.md")]
 
 pub mod batch;
+pub mod calendar;
 pub mod checkpoint;
 pub mod cli;
 pub mod durable;

@@ -14,6 +14,7 @@ use arrow::array::{Array, AsArray, Float64Array, Int32Array, RecordBatch, String
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::SessionContext;
+use strandline::calendar::Zone;
 use strandline::error::Result;
 use strandline::sql::{Catalog, QueryPlan, Statement, parse, parse_columns, session, spark_name};
 
@@ -80,9 +81,9 @@ fn ask<'a>(calls: impl Iterator<Item = &'a str>) -> Result<Vec<Result<String>>> 
         format!("CREATE STREAMING TABLE t{number} AS SELECT {call} AS x FROM STREAM one;\n")
     });
     let pipeline = parse("functions.sql", &queries.collect::<String>())?;
-    let mut catalog = Catalog::new(&pipeline)?;
+    let mut catalog = Catalog::new(&pipeline, Zone::default());
     catalog.add_table("one", parse_columns("i INT, s STRING, d DOUBLE")?);
-    let session = session();
+    let session = session(&Zone::default());
     let answers = pipeline.statements.iter().filter_map(|statement| match statement {
         Statement::StreamingTable(table) => Some(catalog.plan(table)),
         _ => None,

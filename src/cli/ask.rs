@@ -66,7 +66,7 @@ pub fn answer_all(tables: &Tables, name: &str, text: &str, format: Format) -> Re
     for question in crate::sql::questions(name, text)? {
         let answer = tables.ask(&question)?;
         let mut out = Vec::new();
-        table::write(&mut out, format, &answer.schema, &answer.rows)?;
+        table::write(&mut out, format, &answer.schema, &answer.rows, &answer.zone)?;
         match std::io::stdout().lock().write_all(&out) {
             Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => {
                 return Err(Error::io("write to", "standard output".as_ref(), e));

@@ -35,7 +35,8 @@ impl Explain {
             if number > 0 {
                 say("");
             }
-            let assembly = assemble(&query.plan, query.mode, &crate::sql::session().state())?;
+            let session = crate::sql::session(&query.plan.zone).state();
+            let assembly = assemble(&query.plan, query.mode, &session)?;
             say(describe(query, &assembly).trim_end());
         }
         Ok(())

@@ -10,6 +10,7 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use clap::ValueEnum;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
+use crate::calendar::Zone;
 use crate::error::Result;
 use crate::time::readable_micros;
 
@@ -24,18 +25,19 @@ pub enum Format {
     Csv,
 }
 
-/// Writes rows in a format.
+/// Writes rows in a format: for people in a zone, for programs in UTC with its sign.
 pub fn write(
     out: &mut dyn Write,
     format: Format,
     schema: &SchemaRef,
     rows: &[RecordBatch],
+    zone: &Zone,
 ) -> Result<()> {
     match format {
         Format::Table => {
             let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
             let ending = if count == 1 { "row" } else { "rows" };
-            writeln!(out, "{}\n{count} {ending}", render(schema, rows)?)
+            writeln!(out, "{}\n{count} {ending}", render(schema, rows, zone)?)
                 .map_err(|e| crate::error::Error::io("write to", "standard output".as_ref(), e))?;
         }
         Format::Json => {
@@ -56,8 +58,8 @@ pub fn write(
     Ok(())
 }
 
-/// The rows as a table of text.
-pub fn render(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Table> {
+/// The rows as a table of text, instants by the clocks of a zone.
+pub fn render(schema: &SchemaRef, rows: &[RecordBatch], zone: &Zone) -> Result<Table> {
     let mut table = Table::new();
     table.load_preset(presets::UTF8_FULL_CONDENSED);
     table.set_content_arrangement(ContentArrangement::Dynamic);
@@ -69,7 +71,7 @@ pub fn render(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Table> {
     }
     for batch in rows {
         for row in 0..batch.num_rows() {
-            let cells = batch.columns().iter().map(|column| cell(column, row));
+            let cells = batch.columns().iter().map(|column| cell(column, row, zone));
             table.add_row(cells.collect::<Result<Vec<_>>>()?);
         }
     }
@@ -77,16 +79,17 @@ pub fn render(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Table> {
 }
 
 /// One value as text: times without zone and needless zeros, windows as `start → end`.
-pub fn cell(column: &ArrayRef, row: usize) -> Result<String> {
+pub fn cell(column: &ArrayRef, row: usize, zone: &Zone) -> Result<String> {
     if column.is_null(row) {
         return Ok("NULL".into());
     }
-    if let DataType::Timestamp(TimeUnit::Microsecond, _) = column.data_type() {
+    if let DataType::Timestamp(TimeUnit::Microsecond, at) = column.data_type() {
         let micros = arrow::compute::cast(&column.slice(row, 1), &DataType::Int64)?;
-        return Ok(readable_micros(micros.as_primitive::<Int64Type>().value(0)));
+        let time = micros.as_primitive::<Int64Type>().value(0);
+        return Ok(readable_micros(if at.is_some() { zone.clock(time) } else { time }));
     }
     if let Some((start, end)) = column.as_any().downcast_ref().and_then(window) {
-        let (start, end) = (cell(start, row)?, cell(end, row)?);
+        let (start, end) = (cell(start, row, zone)?, cell(end, row, zone)?);
         let same_day = start.get(..10) == end.get(..10);
         return Ok(format!("{start} → {}", if same_day { end[10..].trim_start() } else { &end }));
     }
@@ -112,7 +115,7 @@ fn flat(batch: &RecordBatch) -> Result<RecordBatch> {
     let mut columns: Vec<(String, ArrayRef)> = vec![];
     for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
         let column = if field.data_type().is_nested() {
-            let text = (0..column.len()).map(|row| cell(column, row).map(Some));
+            let text = (0..column.len()).map(|row| cell(column, row, &Zone::default()).map(Some));
             let text: Vec<Option<String>> = text.collect::<Result<_>>()?;
             std::sync::Arc::new(arrow::array::StringArray::from(text)) as ArrayRef
         } else {

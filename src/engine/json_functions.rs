@@ -14,7 +14,7 @@ use datafusion::logical_expr::{
 
 use crate::error::{Error, Result};
 use crate::sources::json::{Mode, texts, type_of_text};
-use crate::sql::{parse_columns, spark_name};
+use crate::sql::{parse_columns, session_zone, spark_name};
 
 /// The functions of this file.
 pub(super) fn functions() -> Vec<Arc<ScalarUDF>> {
@@ -73,7 +73,9 @@ impl ScalarUDFImpl for FromJson {
             Some(options) => mode(options)?,
             None => Mode::Permissive,
         };
-        let values = texts::values(texts.as_string::<i32>(), args.return_field.data_type(), mode)?;
+        let (texts, gives) = (texts.as_string::<i32>(), args.return_field.data_type());
+        let zone = session_zone(&args.config_options)?;
+        let values = texts::values(texts, gives, mode, &zone)?;
         Ok(ColumnarValue::Array(values))
     }
 }

@@ -14,6 +14,7 @@ use super::query::{OpenSink, Origin, Query, QueryParts};
 use super::result::sink_schema;
 use super::settings::Settings;
 use super::trigger::Trigger;
+use crate::calendar::Zone;
 use crate::checkpoint::pinned_facts;
 use crate::durable::Disk;
 use crate::error::{Error, Result};
@@ -66,6 +67,8 @@ pub struct Pipeline {
     pub tables: Vec<Table>,
     /// The streaming queries, in the order of the text.
     pub queries: Vec<PlannedQuery>,
+    /// The zone that the text sets.
+    pub zone: Zone,
 }
 
 /// A table that the text declares with `CREATE TABLE`.
@@ -99,15 +102,21 @@ impl Pipeline {
     /// Plans a pipeline's text. `name` is what errors call it.
     pub fn plan(project: &Project, name: &str, text: &str) -> Result<Pipeline> {
         let parsed = sql::parse(name, text)?;
-        let mut catalog = Catalog::new(&parsed)?;
+        let set = parsed.statements.iter().filter_map(|statement| match statement {
+            Statement::Set(setting) => Some(setting),
+            _ => None,
+        });
+        let settings = Settings::of(&set.collect::<Vec<_>>())?;
+        let mut catalog = Catalog::new(&parsed, settings.zone.clone());
         catalog.add_functions(json_functions::functions());
-        let settings = Settings::of(&parsed.statements)?;
         let mut tables = vec![];
         let mut queries: Vec<PlannedQuery> = vec![];
         for statement in &parsed.statements {
             match statement {
                 Statement::Table(definition) => {
-                    let table = Table::of(project, definition, &parsed.statements)?;
+                    let mut definition = definition.clone();
+                    in_zone(&mut definition, &settings.zone);
+                    let table = Table::of(project, &definition, &parsed.statements)?;
                     catalog.add_table(&definition.name, table.schema.clone());
                     if definition.format != TableFormat::Delta {
                         catalog.hide(&definition.name, hidden_column());
@@ -115,7 +124,7 @@ impl Pipeline {
                     tables.push(table);
                 }
                 Statement::StreamingTable(definition) => {
-                    let query = plan_query(&catalog, definition, &queries, settings)?;
+                    let query = plan_query(&catalog, definition, &queries, settings.clone())?;
                     catalog.add_table(&definition.name, query.schema.clone());
                     queries.push(query);
                 }
@@ -129,7 +138,7 @@ impl Pipeline {
             )
             .hint("add CREATE STREAMING TABLE name AS SELECT … FROM STREAM …"));
         }
-        Ok(Pipeline { project: project.clone(), tables, queries })
+        Ok(Pipeline { project: project.clone(), tables, queries, zone: settings.zone })
     }
 
     /// Opens one of the queries on its checkpoint and its Delta table.
@@ -373,6 +382,16 @@ pub(super) fn delta_sink(path: PathBuf, disk: Disk) -> OpenSink<'static> {
         })?))
     })
 }
+
+/// Texts of a table that name no zone are in the session's, unless its options say another.
+fn in_zone(definition: &mut TableDefinition, zone: &Zone) {
+    let texts = matches!(definition.format, TableFormat::Json | TableFormat::Csv);
+    if texts && definition.options.get(TIME_ZONE_OPTION).is_none() {
+        definition.options.set(TIME_ZONE_OPTION, zone.name());
+    }
+}
+
+const TIME_ZONE_OPTION: &str = "timeZone";
 
 /// Options as the sources take them.
 fn pairs(options: &Options) -> Vec<(String, String)> {

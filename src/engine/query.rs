@@ -144,7 +144,7 @@ impl Query {
     }
 
     fn open_parts(parts: QueryParts<'_>) -> Result<Query> {
-        let session = crate::sql::session().state();
+        let session = crate::sql::session(&parts.plan.zone).state();
         let assembly = assemble(&parts.plan, parts.mode, &session)?;
         if parts.replaces_rows {
             assembly.check_keys().map_err(|e| e.at(parts.plan.place.clone()))?;

@@ -2,15 +2,15 @@
 //!
 //! Takes Spark's own keys. A key that decides about answers is either obeyed or refused; any other
 //! one (`spark.sql.shuffle.partitions` …) is about how Spark works inside, and means nothing here.
-
-use std::collections::BTreeMap;
+//! Settings are not pinned: a query that starts again runs with what its file says now, as in Spark.
 
 use super::watermark::Policy;
+use crate::calendar::Zone;
 use crate::error::{Error, Result};
-use crate::sql::{Checks, Statement};
+use crate::sql::{Checks, Setting, TIME_ZONE, nearest};
 
 /// The settings that the queries of a file run with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// How several watermarks become one.
     pub policy: Policy,
@@ -22,6 +22,9 @@ pub struct Settings {
     pub one_watermark: bool,
     /// Which operators a query may have.
     pub checks: Checks,
+    /// Whose clocks and dates the queries mean (`spark.sql.session.timeZone`), by default UTC.
+    /// Windows begin by UTC in every zone.
+    pub zone: Zone,
 }
 
 impl Default for Settings {
@@ -31,13 +34,13 @@ impl Default for Settings {
             no_data_batches: true,
             one_watermark: false,
             checks: Checks::default(),
+            zone: Zone::default(),
         }
     }
 }
 
 /// Keys that would change answers and that only have this value here.
-const FIXED: [(&str, &str); 5] = [
-    ("spark.sql.session.timeZone", "UTC"),
+const FIXED: [(&str, &str); 4] = [
     ("spark.sql.ansi.enabled", "true"),
     ("spark.sql.caseSensitive", "false"),
     ("spark.sql.timestampType", "TIMESTAMP_LTZ"),
@@ -49,35 +52,30 @@ impl Settings {
     ///
     /// # Errors
     ///
-    /// `INVALID_CONF_VALUE`: a value that the key does not take. `UNSUPPORTED_FEATURE`: a value that
-    /// would change answers in a way that is not built.
-    pub fn of(statements: &[Statement]) -> Result<Self> {
-        let mut found = BTreeMap::new();
-        for statement in statements {
-            if let Statement::Set(setting) = statement {
-                found.insert(setting.key.to_ascii_lowercase(), setting.value.trim());
-            }
-        }
-        let value = |key: &str| found.get(&key.to_ascii_lowercase()).copied();
+    /// `INVALID_CONF_VALUE…`: a value that the key does not take. `UNSUPPORTED_FEATURE`: a value that
+    /// would change answers in a way that is not built. Both with the place of the statement.
+    pub fn of(given: &[&Setting]) -> Result<Self> {
+        let last = |key: &str| given.iter().rev().find(|s| s.key.eq_ignore_ascii_case(key));
         for (key, only) in FIXED {
-            let utc = |v: &str| only == "UTC" && ["Etc/UTC", "Z", "+00:00", "GMT"].contains(&v);
-            match value(key) {
-                Some(v) if !v.eq_ignore_ascii_case(only) && !utc(v) => {
-                    return Err(not_built(key, v, only));
+            match last(key) {
+                Some(setting) if !setting.value.trim().eq_ignore_ascii_case(only) => {
+                    return Err(not_built(setting, only));
                 }
                 _ => {}
             }
         }
-        let key = "spark.sql.streaming.multipleWatermarkPolicy";
-        let policy = match value(key).map(str::to_lowercase).as_deref() {
-            None | Some("min") => Policy::Min,
-            Some("max") => Policy::Max,
-            Some(other) => return Err(wrong(key, other, "min or max")),
+        let word = |key: &str| last(key).map(|s| (s, s.value.trim().to_lowercase()));
+        let policy = match word("spark.sql.streaming.multipleWatermarkPolicy") {
+            None => Policy::Min,
+            Some((setting, word)) => match word.as_str() {
+                "min" => Policy::Min,
+                "max" => Policy::Max,
+                _ => return Err(wrong(setting, "min or max")),
+            },
         };
-        let switch = |key: &str| match value(key).map(str::to_lowercase).as_deref() {
-            None | Some("true") => Ok(true),
-            Some("false") => Ok(false),
-            Some(other) => Err(wrong(key, other, "true or false")),
+        let switch = |key: &str| match word(key) {
+            None => Ok(true),
+            Some((setting, word)) => word.parse().map_err(|_| wrong(setting, "true or false")),
         };
         Ok(Self {
             policy,
@@ -89,19 +87,39 @@ impl Settings {
                     "spark.sql.streaming.statefulOperator.checkCorrectness.enabled",
                 )?,
             },
+            zone: last(TIME_ZONE).map_or_else(|| Ok(Zone::default()), |s| zone(s))?,
         })
     }
 }
 
-fn wrong(key: &str, value: &str, allowed: &str) -> Error {
-    Error::sql("INVALID_CONF_VALUE", format!("{key} cannot be '{value}'"))
-        .hint(format!("write {allowed}"))
+fn zone(setting: &Setting) -> Result<Zone> {
+    Zone::named(&setting.value).map_err(|_| {
+        let wanted = setting.value.trim().replace(' ', "_");
+        let city = |zone: &'static str| zone.rsplit('/').next().unwrap_or(zone);
+        let near = nearest(&wanted, Zone::names()).or_else(|| {
+            let near = nearest(&wanted, Zone::names().map(city))?;
+            Zone::names().find(|zone| city(zone) == near)
+        });
+        let hint = match near {
+            Some(near) => format!("did you mean '{near}'?"),
+            None => "write a zone as in 'America/New_York', 'UTC' or '+02:00'".to_owned(),
+        };
+        let what = format!("{} cannot be '{}': there is no such zone", setting.key, setting.value);
+        Error::sql("INVALID_CONF_VALUE.TIME_ZONE", what).hint(hint).at(setting.place.clone())
+    })
 }
 
-fn not_built(key: &str, value: &str, only: &str) -> Error {
-    Error::sql(
-        "UNSUPPORTED_FEATURE",
-        format!("{key} = {value} is not supported: it is always {only}"),
-    )
-    .hint(format!("leave the SET out, or set it to {only}"))
+fn wrong(setting: &Setting, allowed: &str) -> Error {
+    let what = format!("{} cannot be '{}'", setting.key, setting.value);
+    Error::sql("INVALID_CONF_VALUE", what)
+        .hint(format!("write {allowed}"))
+        .at(setting.place.clone())
+}
+
+fn not_built(setting: &Setting, only: &str) -> Error {
+    let Setting { key, value, place } = setting;
+    let what = format!("{key} = {value} is not supported: it is always {only}");
+    Error::sql("UNSUPPORTED_FEATURE", what)
+        .hint(format!("leave the SET out, or set it to {only}"))
+        .at(place.clone())
 }

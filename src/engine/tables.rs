@@ -16,9 +16,11 @@ use deltalake::protocol::SaveMode;
 
 use super::json_functions;
 use super::pipeline::{Pipeline, Project};
+use super::settings::Settings;
+use crate::calendar::Zone;
 use crate::error::{Error, Result};
 use crate::plan;
-use crate::sql::Question;
+use crate::sql::{Question, Setting, TIME_ZONE, session_zone};
 
 /// A place to ask questions.
 pub struct Tables {
@@ -32,13 +34,16 @@ pub struct Answer {
     pub schema: SchemaRef,
     /// The rows.
     pub rows: Vec<RecordBatch>,
+    /// The zone whose clocks the question meant.
+    pub zone: Zone,
 }
 
 impl Tables {
     /// The tables under `data/` of a project, and those of a pipeline file if there is one.
     pub fn open(project: &Project, pipeline: Option<Pipeline>) -> Result<Self> {
         let catalog = Arc::new(ProjectTables { project: project.clone(), pipeline });
-        let context = crate::sql::session();
+        let zone = catalog.pipeline.as_ref().map(|pipeline| pipeline.zone.clone());
+        let context = crate::sql::session(&zone.unwrap_or_default());
         json_functions::functions().iter().for_each(|f| context.register_udf(f.as_ref().clone()));
         let default = context
             .catalog("datafusion")
@@ -57,20 +62,42 @@ impl Tables {
         if question.is(&["SHOW", "TABLES"]) {
             return self.show();
         }
+        if let Some(setting) = question.setting()? {
+            return self.set(&setting);
+        }
         let names = self.names();
         plan::wait(async {
             let plan = question.plan(&self.context, &names).await?;
             let frame = self.context.execute_logical_plan(plan).await?;
             let schema: SchemaRef = Arc::new(frame.schema().as_arrow().clone());
             let rows = frame.collect().await?;
-            Ok(Answer { schema, rows })
+            Ok(Answer { schema, rows, zone: self.zone()? })
         })?
+    }
+
+    fn zone(&self) -> Result<Zone> {
+        session_zone(self.context.state_ref().read().config_options())
+    }
+
+    /// `SET key = value` holds for the questions that follow, as far as it is about them.
+    fn set(&self, setting: &Setting) -> Result<Answer> {
+        let settings = Settings::of(&[setting])?;
+        if setting.key.eq_ignore_ascii_case(TIME_ZONE) {
+            let state = self.context.state_ref();
+            let mut state = state.write();
+            let options = state.config_mut().options_mut();
+            options.execution.time_zone = Some(settings.zone.name().to_owned());
+        }
+        let column = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text])) };
+        let columns = [("key", column(&setting.key)), ("value", column(&setting.value))];
+        let rows = RecordBatch::try_from_iter(columns)?;
+        Ok(Answer { schema: rows.schema(), rows: vec![rows], zone: self.zone()? })
     }
 
     fn show(&self) -> Result<Answer> {
         let names: ArrayRef = Arc::new(StringArray::from(self.names()));
         let rows = RecordBatch::try_from_iter([("table", names)])?;
-        Ok(Answer { schema: rows.schema(), rows: vec![rows] })
+        Ok(Answer { schema: rows.schema(), rows: vec![rows], zone: self.zone()? })
     }
 }
 

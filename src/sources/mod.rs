@@ -21,8 +21,6 @@ pub mod still;
 mod taken;
 mod text;
 mod time_forms;
-mod time_pattern;
-mod times;
 pub mod watch;
 
 use std::path::PathBuf;

@@ -1,15 +1,14 @@
 //! How the texts of a table become times: the options `timestampFormat`, `timestampNTZFormat`,
 //! `dateFormat` and `timeZone`, as a reader asks for them.
 //!
-//! Without a format a text is read by the rules of a cast (`times.rs`). With one it must have
+//! Without a format a text is read by the rules of a cast (`calendar/text.rs`). With one it must have
 //! exactly that form.
 
 use std::sync::Arc;
 
 use super::options::{Options, Rule};
-use super::time_pattern::TimePattern;
-use super::times::{self, Zone};
-use crate::error::{Error, Result};
+use crate::calendar::{TimePattern, Zone, read_clock, read_days, read_instant};
+use crate::error::Result;
 
 /// The forms of one table.
 #[derive(Debug, Clone, Default)]
@@ -32,21 +31,21 @@ pub(super) const OPTIONS: &[(&str, Rule)] = &[
 ];
 
 impl TimeForms {
+    /// Texts as casts read them, in a zone where they name none.
+    pub(super) fn in_zone(zone: &Zone) -> Self {
+        Self { zone: zone.clone(), ..Self::default() }
+    }
+
     /// What the options of a table say.
     pub(super) fn from_options(options: &Options) -> Result<Self> {
-        let pattern = |name: &str| match options.get(name).map(TimePattern::new) {
+        let pattern = |name: &str| match options.get(name).map(TimePattern::to_read) {
             None => Ok(None),
             Some(Ok(pattern)) => Ok(Some(Arc::new(pattern))),
-            Some(Err(what)) => Err(Error::sql(
-                "INVALID_DATETIME_PATTERN",
-                format!("the pattern {name} = '{}' {what}", options.get(name).unwrap_or_default()),
-            )
-            .hint("write letters of Spark's datetime patterns, such as yyyy-MM-dd HH:mm:ss")
-            .about(name)),
+            Some(Err(error)) => Err(error.about(name)),
         };
         let zone = match options.get("timeZone") {
             None => Zone::default(),
-            Some(name) => Zone::named(name).ok_or_else(|| {
+            Some(name) => Zone::named(name).map_err(|_| {
                 options.invalid("timeZone", "a zone, such as UTC, +01:00 or Europe/Berlin")
             })?,
         };
@@ -61,28 +60,16 @@ impl TimeForms {
     /// Microseconds since 1970 UTC of a TIMESTAMP.
     pub(super) fn timestamp(&self, text: &str) -> Option<i64> {
         match &self.timestamp {
-            None => times::micros(text, Some(&self.zone)),
-            Some(pattern) => {
-                let parsed = pattern.parse(text)?;
-                let (local, micros) = parsed.local()?;
-                let shift = match &parsed.zone {
-                    Some(zone) => times::shift(zone, local)?,
-                    None => self.zone.shift(local)?,
-                };
-                times::join(local.checked_sub(shift)?, micros)
-            }
+            None => read_instant(text, &self.zone),
+            Some(pattern) => pattern.instant(text, &self.zone),
         }
     }
 
     /// Microseconds since 1970 of a TIMESTAMP_NTZ: a text that names a zone is none.
     pub(super) fn timestamp_ntz(&self, text: &str) -> Option<i64> {
         match &self.timestamp_ntz {
-            None => times::micros(text, None),
-            Some(pattern) => {
-                let parsed = pattern.parse(text)?;
-                let (local, micros) = parsed.local().filter(|_| parsed.zone.is_none())?;
-                times::join(local, micros)
-            }
+            None => read_clock(text, false),
+            Some(pattern) => pattern.clock(text, false),
         }
     }
 
@@ -95,8 +82,8 @@ impl TimeForms {
     /// Days since 1970 of a DATE.
     pub(super) fn date(&self, text: &str) -> Option<i32> {
         match &self.date {
-            None => times::days(text),
-            Some(pattern) => i32::try_from(pattern.parse(text)?.days()?).ok(),
+            None => read_days(text),
+            Some(pattern) => pattern.days(text),
         }
     }
 }

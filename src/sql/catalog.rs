@@ -26,11 +26,12 @@ use super::names::Spelling;
 use super::optimizer;
 use super::options::Options;
 use super::plan::{self, QueryPlan, TableRead};
-use super::statements::{Pipeline, Setting, Statement, StreamingTableDefinition, ViewDefinition};
+use super::statements::{Pipeline, Statement, StreamingTableDefinition, ViewDefinition};
 use super::text::SourceText;
 use super::types;
 use super::watermark::EVENT_TIME_DELAY;
 use crate::batch::{Slot, SlotTable};
+use crate::calendar::Zone;
 use crate::error::{Error, Result};
 
 /// What tables exist, for planning the queries of a pipeline.
@@ -41,17 +42,17 @@ pub struct Catalog {
     /// Columns of tables that only a query which names them reads, and `*` does not mean.
     hidden: Vec<(String, Arc<Field>)>,
     views: Arc<HashMap<String, ViewDefinition>>,
-    settings: Vec<Setting>,
+    zone: Zone,
     /// Every name that the pipeline creates, as written.
     created: Arc<[String]>,
     state: Arc<SessionState>,
 }
 
 impl Catalog {
-    /// The catalog of a pipeline: its views and settings, and no table yet.
-    pub fn new(pipeline: &Pipeline) -> Result<Self> {
+    /// The catalog of a pipeline, whose queries mean the clocks of a zone: its views, and no table
+    /// yet.
+    pub fn new(pipeline: &Pipeline, zone: Zone) -> Self {
         let mut views = HashMap::new();
-        let mut settings = Vec::new();
         let mut created = Vec::new();
         for statement in &pipeline.statements {
             match statement {
@@ -61,19 +62,18 @@ impl Catalog {
                     created.push(view.name.clone());
                     views.insert(view.name.to_lowercase(), view.clone());
                 }
-                Statement::Set(setting) => settings.push(setting.clone()),
-                Statement::Database => {}
+                Statement::Set(_) | Statement::Database => {}
             }
         }
-        Ok(Self {
+        Self {
             text: pipeline.source.clone(),
             tables: Vec::new(),
             hidden: Vec::new(),
             views: Arc::new(views),
-            settings,
             created: created.into(),
-            state: Arc::new(optimizer::session().state()),
-        })
+            state: Arc::new(optimizer::session(&zone).state()),
+            zone,
+        }
     }
 
     /// Makes a table known: a `CREATE TABLE` whose schema is settled, or an earlier streaming
@@ -103,12 +103,6 @@ impl Catalog {
         }
     }
 
-    /// The value of a `SET key = value`; the last one counts.
-    pub fn setting(&self, key: &str) -> Option<&str> {
-        let found = self.settings.iter().rev().find(|s| s.key.eq_ignore_ascii_case(key));
-        found.map(|s| s.value.as_str())
-    }
-
     /// Plans the query of a streaming table.
     pub fn plan(&self, query: &StreamingTableDefinition) -> Result<QueryPlan> {
         plan::plan_streaming_table(&self.scope(), query)
@@ -135,6 +129,7 @@ impl Catalog {
             views: self.views.clone(),
             created: self.created.clone(),
             state: self.state.clone(),
+            zone: self.zone.clone(),
             functions: functions::batch_time_functions(&batch_time).into_iter().collect(),
             batch_time,
             spelling: Mutex::new(spelling),
@@ -169,6 +164,7 @@ pub(super) struct Scope {
     views: Arc<HashMap<String, ViewDefinition>>,
     created: Arc<[String]>,
     pub(super) state: Arc<SessionState>,
+    pub(super) zone: Zone,
     functions: HashMap<&'static str, Arc<ScalarUDF>>,
     pub(super) batch_time: BatchTime,
     pub(super) spelling: Mutex<Spelling>,

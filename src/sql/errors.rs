@@ -326,7 +326,7 @@ pub(super) fn unresolved_table<'a>(name: &str, known: impl Iterator<Item = &'a s
 }
 
 /// The name that was probably meant.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     known
         .map(|k| (strsim::damerau_levenshtein(&name, &k.to_lowercase()), k))

@@ -25,6 +25,7 @@ use super::watermark::{self, WatermarkNode};
 use super::window::Asked;
 use super::{check, optimizer};
 use crate::batch::{Slot, SlotTable};
+use crate::calendar::Zone;
 use crate::error::{Error, Place, Result, Span};
 
 /// A table as the leaf of a plan. `alias` is what its columns can be qualified with.
@@ -225,9 +226,10 @@ pub fn query_plan(
     let planned = Planned { plan, written: HashMap::new() };
     let plan = plan::output_columns(planned).map_err(planner_error)?;
     check::built_today(&plan)?;
-    let plan = plan::ready(plan, &optimizer::session().state()).map_err(planner_error)?;
+    let zone = Zone::default();
+    let plan = plan::ready(plan, &optimizer::session(&zone).state()).map_err(planner_error)?;
     let Numbered { reads, origins, watermarks, .. } = numbered;
-    Ok((QueryPlan { plan, reads, watermarks, batch_time, place }, origins))
+    Ok((QueryPlan { plan, reads, watermarks, batch_time, zone, place }, origins))
 }
 
 /// Gives leaves and watermarks the numbers that they have in the whole query.

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 
 use super::arithmetic::{self, Op};
 use super::casts::{self, Misfit};
+use super::functions::{SESSION_WINDOW, WINDOW, time_of};
 use super::{aggregates, coercion, literals, types};
 use crate::error::Error;
 
@@ -179,8 +180,19 @@ fn spark_call(call: ScalarFunction, schema: &DFSchema) -> PlanResult<Transformed
             let args = alike(call.args, schema)?;
             Transformed::yes(Expr::ScalarFunction(ScalarFunction { args, ..call }))
         }
+        WINDOW | SESSION_WINDOW => Transformed::yes(windowed(call, schema)?),
         _ => Transformed::no(Expr::ScalarFunction(call)),
     })
+}
+
+/// A window is over an instant: a date or a text becomes one as a cast makes it.
+fn windowed(mut call: ScalarFunction, schema: &DFSchema) -> PlanResult<Expr> {
+    if let Some(time) = call.args.first_mut()
+        && let Some(instant) = time_of(&time.get_type(schema)?)
+    {
+        *time = become_type(time.clone(), &instant, schema)?;
+    }
+    Ok(Expr::ScalarFunction(call))
 }
 
 fn spark_arithmetic(

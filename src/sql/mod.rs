@@ -45,6 +45,7 @@ mod join_filters;
 mod lateral_alias;
 mod literals;
 mod meaning;
+mod moved_times;
 mod names;
 mod optimizer;
 mod options;
@@ -67,15 +68,16 @@ mod windows;
 pub use catalog::Catalog;
 pub use check::{Checks, Mode, check};
 pub use deduplicate::DeduplicateNode;
+pub use errors::nearest;
 pub use functions::{BatchTime, SESSION_WINDOW, WINDOW, WINDOW_TIME};
 pub use interval::Interval;
-pub use optimizer::session;
+pub use optimizer::{session, session_zone};
 pub use options::Options;
 pub use plan::{QueryPlan, TableRead, is_streaming};
 pub use question::{Question, ddl, questions};
 pub use statements::{
-    Pipeline, Setting, Statement, StreamingTableDefinition, TableDefinition, TableFormat,
-    ViewDefinition, parse, parse_columns,
+    Pipeline, Setting, Statement, StreamingTableDefinition, TIME_ZONE, TableDefinition,
+    TableFormat, ViewDefinition, parse, parse_columns,
 };
 pub use stream_join::{Expiry, JoinKey, Reach, StreamJoin, TimeBand};
 pub use types::{spark_name, timestamp, timestamp_ntz};

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::Transformed;
+use datafusion::config::ConfigOptions;
 use datafusion::error::Result as PlanResult;
 use datafusion::execution::{FunctionRegistry, SessionStateBuilder};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
@@ -22,15 +23,18 @@ use datafusion::scalar::ScalarValue;
 use super::planner::SparkArithmetic;
 use super::subqueries::DecorrelateProjectedSubquery;
 use super::{aggregates, arithmetic, casts, functions, grouping_sets};
+use crate::calendar::Zone;
+use crate::error::Error;
 use crate::window::WindowSpec;
 
 /// A session with the functions, types, rules and settings of planning. The engine plans and runs
 /// physical plans in one too: a single partition, no dynamic filters (a plan runs once a batch,
-/// and they would stay from the batch before), no string views.
-pub fn session() -> SessionContext {
+/// and they would stay from the batch before), no string views. `zone` is the one whose clocks and
+/// dates the queries mean.
+pub fn session(zone: &Zone) -> SessionContext {
     let mut config = SessionConfig::new().with_target_partitions(1).with_batch_size(8192);
     let settings = [
-        ("datafusion.execution.time_zone", "UTC"),
+        ("datafusion.execution.time_zone", zone.name()),
         // The event-time mark is metadata of logical schemas; physical plans go without it.
         ("datafusion.execution.skip_physical_aggregate_schema_check", "true"),
         ("datafusion.execution.collect_statistics", "false"),
@@ -72,6 +76,11 @@ pub fn session() -> SessionContext {
     }
     let _ = state.register_expr_planner(Arc::new(SparkArithmetic));
     SessionContext::new_with_state(state)
+}
+
+/// The zone of a session.
+pub fn session_zone(options: &ConfigOptions) -> Result<Zone, Error> {
+    options.execution.time_zone.as_deref().map_or_else(|| Ok(Zone::default()), Zone::named)
 }
 
 fn rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {

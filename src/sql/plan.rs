@@ -17,15 +17,18 @@ use super::check::{self, Checks, Mode};
 use super::errors::{self, Names};
 use super::functions::BatchTime;
 use super::generators::Generators;
+use super::optimizer::session_zone;
 use super::options::Options;
 use super::relations::{self, Relations};
 use super::statements::StreamingTableDefinition;
 use super::tokens::{parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
 use super::{
-    deduplicate, grouping_sets, join_filters, lateral_alias, meaning, names, unions, windows,
+    deduplicate, grouping_sets, join_filters, lateral_alias, meaning, moved_times, names, unions,
+    windows,
 };
 use crate::batch::{Slot, SlotTable};
+use crate::calendar::Zone;
 use crate::error::{Error, Place, Result};
 
 /// One reading of a table in a query.
@@ -54,6 +57,8 @@ pub struct QueryPlan {
     pub watermarks: Vec<WatermarkDefinition>,
     /// What `current_timestamp()` gives: to be set before each run.
     pub batch_time: BatchTime,
+    /// The zone whose clocks and dates the query means: that of the session to run it in.
+    pub zone: Zone,
     /// Where the statement stands, for errors about it.
     pub place: Place,
 }
@@ -116,7 +121,14 @@ pub(super) fn plan_streaming_table(
     }
     check::built_today(&plan).map_err(|e| e.at(place.clone()))?;
     let plan = ready(plan, &scope.state).map_err(translate)?;
-    Ok(QueryPlan { plan, reads, watermarks, batch_time: scope.batch_time.clone(), place })
+    Ok(QueryPlan {
+        plan,
+        reads,
+        watermarks,
+        batch_time: scope.batch_time.clone(),
+        zone: scope.zone.clone(),
+        place,
+    })
 }
 
 /// A plan as the planner leaves it → what the engine cuts up.
@@ -126,6 +138,7 @@ pub(super) fn ready(plan: LogicalPlan, state: &SessionState) -> PlanResult<Logic
     let plan = deduplicate::explicit(plan)?;
     let plan = windows::explicit(plan)?;
     let plan = meaning::of_spark(plan)?;
+    let plan = moved_times::explicit(plan, &session_zone(state.config_options())?)?;
     let plan = meaning::storable(plan)?;
     check::joins(&plan)?;
     let plan = state.optimize(&plan)?;

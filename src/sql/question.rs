@@ -17,10 +17,12 @@ use super::dialect::Spark;
 use super::errors::{self, Names};
 use super::functions::is_spark;
 use super::generators::Generators;
+use super::optimizer::session_zone;
+use super::statements::{self, Setting};
 use super::text::SourceText;
-use super::tokens::{span_of, tokenize};
+use super::tokens::{Cursor, span_of, tokenize};
 use super::types::spark_name;
-use super::{lateral_alias, meaning, names};
+use super::{lateral_alias, meaning, moved_times, names};
 use crate::error::{Error, Result};
 
 /// One question of a text.
@@ -49,11 +51,22 @@ impl Question {
         typed == words
     }
 
+    /// What the question sets, if it is `SET key = value`.
+    pub fn setting(&self) -> Result<Option<Setting>> {
+        let mut cursor = Cursor::new(&self.text, &self.tokens);
+        if !cursor.take(&["SET"]) {
+            return Ok(None);
+        }
+        statements::setting(&mut cursor, span_of(&self.text, &self.tokens)).map(Some)
+    }
+
     /// The plan of the question. It may read and not write. `tables` are the names that can be
     /// read, for the nearest one to a name that cannot.
     pub async fn plan(&self, context: &SessionContext, tables: &[String]) -> Result<LogicalPlan> {
         let state = context.state();
+        let zone = session_zone(state.config_options())?;
         let planned = self.planned(&state).await?.and_then(meaning::of_spark);
+        let planned = planned.and_then(|plan| moved_times::explicit(plan, &zone));
         let functions = || known_functions(&state);
         let names = Names { functions: &functions };
         let whole = span_of(&self.text, &self.tokens);

@@ -13,7 +13,7 @@ use super::options::Options;
 use super::text::SourceText;
 use super::tokens::{self, Cursor, is_word, span_of};
 use super::types;
-use crate::error::{Error, Result, Span};
+use crate::error::{Error, Place, Result, Span};
 
 /// What a pipeline file says.
 #[derive(Debug, Clone)]
@@ -102,13 +102,18 @@ pub struct ViewDefinition {
     pub(super) query: Arc<[TokenWithSpan]>,
 }
 
+/// The key of the zone whose clocks and dates queries mean; `SET TIME ZONE '…'` sets it too.
+pub const TIME_ZONE: &str = "spark.sql.session.timeZone";
+
 /// `SET key = value`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Setting {
     /// The key as it was written.
     pub key: String,
     /// The value as text.
     pub value: String,
+    /// Where the statement stands.
+    pub place: Place,
 }
 
 /// Parses a pipeline file. `name` is what errors call it.
@@ -138,7 +143,7 @@ fn one_statement(text: &SourceText, tokens: &[TokenWithSpan]) -> Result<Statemen
     let mut cursor = Cursor::new(text, tokens);
     let span = span_of(text, tokens);
     if cursor.take(&["SET"]) {
-        return setting(&mut cursor);
+        return Ok(Statement::Set(setting(&mut cursor, span)?));
     }
     if cursor.take(&["USE"]) {
         return Ok(Statement::Database);
@@ -184,13 +189,19 @@ fn not_a_statement(cursor: &Cursor<'_>, tokens: &[TokenWithSpan]) -> Error {
     cursor.unexpected("CREATE or SET", STATEMENTS)
 }
 
-fn setting(cursor: &mut Cursor<'_>) -> Result<Statement> {
+/// What follows the word `SET`.
+pub(super) fn setting(cursor: &mut Cursor<'_>, span: Span) -> Result<Setting> {
     const HINT: &str = "write SET key = value";
-    let key = option_key(cursor, HINT)?;
-    cursor.expect_mark(&Token::Eq, HINT)?;
+    let key = if cursor.take(&["TIME", "ZONE"]) {
+        TIME_ZONE.to_owned()
+    } else {
+        let key = option_key(cursor, HINT)?;
+        cursor.expect_mark(&Token::Eq, HINT)?;
+        key
+    };
     let value = span_of(cursor.text, cursor.rest());
     let value = cursor.text.slice(value).trim_matches(['\'', '"']).to_owned();
-    Ok(Statement::Set(Setting { key, value }))
+    Ok(Setting { key, value, place: cursor.text.place(span) })
 }
 
 fn table(cursor: &mut Cursor<'_>, span: Span) -> Result<Statement> {

@@ -9,6 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::collect;
 
 use super::*;
+use crate::calendar::Zone;
 use crate::error::{Error, Result};
 
 const EVENTS: &str = "id BIGINT, ts TIMESTAMP, Kind STRING, value DOUBLE, s STRUCT<x: INT>";
@@ -17,7 +18,7 @@ const EVENTS: &str = "id BIGINT, ts TIMESTAMP, Kind STRING, value DOUBLE, s STRU
 fn plan_in(before: &str, query: &str) -> Result<QueryPlan> {
     let text = format!("{before}CREATE STREAMING TABLE out AS {query}");
     let pipeline = parse("p.sql", &text)?;
-    let mut catalog = Catalog::new(&pipeline)?;
+    let mut catalog = Catalog::new(&pipeline, Zone::default());
     catalog.add_table("events", parse_columns(EVENTS)?);
     catalog.add_table("users", parse_columns("id BIGINT, name STRING, KIND STRING")?);
     let left = "lk STRING, lt TIMESTAMP, lt2 TIMESTAMP, ln INT, ld DOUBLE";
@@ -368,7 +369,7 @@ async fn a_projection_computes_what_spark_computes() {
         })
         .collect();
     slot.fill(vec![RecordBatch::try_new(schema.clone(), columns).unwrap()]);
-    let context = session();
+    let context = session(&Zone::default());
     let state = context.state();
     let plan = state.query_planner().create_physical_plan(&planned.plan, &state).await.unwrap();
     let rows = collect(plan, context.task_ctx()).await.unwrap();

@@ -14,7 +14,7 @@ use datafusion::logical_expr::expr::{Between, BinaryExpr, Cast};
 use datafusion::logical_expr::{Expr, ExprSchemable, Operator};
 
 use super::arithmetic::{self, Arithmetic, Op};
-use super::casts;
+use super::{casts, moved_times};
 
 /// One bound on `this - other`, or on `this` alone.
 #[derive(Debug, Clone, PartialEq)]
@@ -161,6 +161,7 @@ impl Sides<'_> {
                     Some(self.sum(inner)?.times(-1.0))
                 }
                 (Some(Arithmetic { op: Op::PlainZero, .. }), [inner]) => self.sum(inner),
+                (None, [left, right]) => self.computed(left, moved_times::operator(call)?, right),
                 (None, [inner]) if casts::is_cast(call) => self.cast(inner, &self.data_type(expr)?),
                 _ => None,
             },

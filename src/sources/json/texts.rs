@@ -8,14 +8,21 @@ use arrow::datatypes::DataType;
 use super::Mode;
 use super::column::{Column, Fit};
 use super::cursor::Cursor;
+use crate::calendar::Zone;
 use crate::error::{Error, Result};
+use crate::sources::time_forms::TimeForms;
 
 /// The values of these texts. By the type, a text that is no JSON is, in PERMISSIVE mode, a struct
 /// of NULLs, or NULL; in FAILFAST mode an error. A text without anything in it is NULL.
 ///
-/// The types are those that a table of JSON can have.
-pub fn values(texts: &StringArray, data_type: &DataType, mode: Mode) -> Result<ArrayRef> {
-    let mut column = Column::new(data_type, &Arc::default())?;
+/// The types are those that a table of JSON can have. Times that name no zone are in `zone`.
+pub fn values(
+    texts: &StringArray,
+    data_type: &DataType,
+    mode: Mode,
+    zone: &Zone,
+) -> Result<ArrayRef> {
+    let mut column = Column::new(data_type, &Arc::new(TimeForms::in_zone(zone)))?;
     for text in texts {
         let before = column.len();
         let Some(text) = text.filter(|text| !text.trim().is_empty()) else {

@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use crate::calendar::Zone;
 use crate::error::Error;
 use crate::sql::casts::{Misfit, cast_column};
 
@@ -273,10 +274,10 @@ impl Values {
             let picked = compute::take(&sorted, &places, None)?;
             return match self.what {
                 What::Approximate => self.one_or_more(picked),
-                _ => self.one_or_more(cast_column(&picked, &DataType::Float64, Misfit::Null)?),
+                _ => self.one_or_more(as_double(&picked)?),
             };
         }
-        let doubles = cast_column(&sorted, &DataType::Float64, Misfit::Null)?;
+        let doubles = as_double(&sorted)?;
         let doubles = doubles.as_primitive::<Float64Type>();
         let between = |part: &f64| {
             let position = part * last as f64;
@@ -348,4 +349,8 @@ impl Accumulator for Values {
         let values: usize = self.parts.iter().map(|part| part.get_array_memory_size()).sum();
         size_of_val(self) + values
     }
+}
+/// Numbers as DOUBLE, which knows no zone.
+fn as_double(numbers: &ArrayRef) -> PlanResult<ArrayRef> {
+    cast_column(numbers, &DataType::Float64, Misfit::Null, &Zone::default())
 }

@@ -25,6 +25,7 @@ use datafusion::physical_expr_common::datum::apply;
 use super::casts::{Misfit, cast_column};
 use super::coercion;
 use super::types::spark_name;
+use crate::calendar::Zone;
 use crate::error::Error;
 
 /// One operation over one or two numbers.
@@ -338,7 +339,9 @@ fn tried_integers(
     let [a, b] = both(a, b, &DataType::Int64)?;
     let pairs = a.as_primitive::<Int64Type>().iter().zip(b.as_primitive::<Int64Type>());
     let wide: Int64Array = pairs.map(|(a, b)| compute(a?, b?)).collect();
-    Ok(ColumnarValue::Array(cast_column(&(Arc::new(wide) as ArrayRef), result, Misfit::Null)?))
+    let wide: ArrayRef = Arc::new(wide);
+    // Numbers know no zone.
+    Ok(ColumnarValue::Array(cast_column(&wide, result, Misfit::Null, &Zone::default())?))
 }
 
 fn tried_doubles(op: Operator, a: &ColumnarValue, b: &ColumnarValue) -> PlanResult<ColumnarValue> {

@@ -12,8 +12,8 @@ use arrow::array::{
 };
 use arrow::compute::{self, CastOptions};
 use arrow::datatypes::{
-    DataType, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit,
-    TimestampMicrosecondType, i256,
+    DataType, Date32Type, Decimal128Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type,
+    TimeUnit, TimestampMicrosecondType, i256,
 };
 use datafusion::error::Result as PlanResult;
 
@@ -21,7 +21,7 @@ use super::Misfit;
 use super::number::{NoDecimal, parse_boolean, parse_decimal, parse_double, rescaled};
 use super::number_text::double_text;
 use super::text::{column_text, shown};
-use super::time::{parse_date, parse_timestamp, parse_timestamp_ntz};
+use crate::calendar::{DAY, Zone, read_clock, read_days, read_instant};
 use crate::error::Error;
 use crate::sql::types::spark_name;
 
@@ -59,6 +59,11 @@ pub(super) fn possible(from: &DataType, to: &DataType) -> bool {
     }
 }
 
+/// Whether values of the type are instants.
+fn has_zone(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, Some(_)))
+}
+
 fn spark_has(data_type: &DataType) -> bool {
     use DataType as D;
     data_type.is_signed_integer()
@@ -85,7 +90,9 @@ pub(super) fn never_fails(from: &DataType, to: &DataType) -> bool {
         (D::Null, _) => true,
         (D::Float32 | D::Float64, D::Float32 | D::Float64) => true,
         (from, D::Float32 | D::Float64) if from.is_integer() => true,
-        (D::Date32, D::Timestamp(TimeUnit::Microsecond, _)) => true,
+        // Between an instant and what a clock shows stands the session's zone.
+        (from, to) if has_zone(from) != has_zone(to) => false,
+        (D::Date32, D::Timestamp(TimeUnit::Microsecond, None)) => true,
         (D::Timestamp(..), D::Date32 | D::Timestamp(..)) => true,
         (from, D::Utf8) => {
             from.is_integer() || matches!(from, D::Boolean | D::LargeUtf8 | D::Utf8View)
@@ -98,23 +105,25 @@ pub(super) fn never_fails(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-/// The column as another type. The error names the first value that does not fit.
+/// The column as another type; `zone` stands between instants and dates, clocks and texts. The
+/// error names the first value that does not fit.
 pub(in crate::sql) fn cast_column(
     column: &ArrayRef,
     to: &DataType,
     misfit: Misfit,
+    zone: &Zone,
 ) -> PlanResult<ArrayRef> {
     use DataType as D;
     let from = column.data_type();
     let result: ArrayRef = match (from, to) {
         (from, to) if from == to => return Ok(column.clone()),
         (D::Null, _) => return Ok(new_null_array(to, column.len())),
-        (_, D::Utf8) => return Ok(Arc::new(column_text(column)?)),
-        (D::List(_) | D::Struct(_) | D::Map(..), _) => return nested(column, to, misfit),
-        (D::Utf8, _) => return from_text(column, to, misfit),
+        (_, D::Utf8) => return Ok(Arc::new(column_text(column, zone)?)),
+        (D::List(_) | D::Struct(_) | D::Map(..), _) => return nested(column, to, misfit, zone),
+        (D::Utf8, _) => return from_text(column, to, misfit, zone),
         (D::Boolean, D::Decimal128(..)) => {
             let digits = compute::cast(column, &D::Int32)?;
-            return cast_column(&digits, to, misfit);
+            return cast_column(&digits, to, misfit, zone);
         }
         (D::Decimal128(..), D::Boolean) => {
             let numbers = column.as_primitive::<Decimal128Type>().iter();
@@ -137,6 +146,26 @@ pub(in crate::sql) fn cast_column(
         }
         (D::Timestamp(..), to) if is_number(to) => return from_timestamp(column, to, misfit),
         (from, D::Timestamp(..)) if is_number(from) => to_timestamp(column, to)?,
+        (D::Timestamp(TimeUnit::Microsecond, Some(_)), D::Date32) => {
+            let times = column.as_primitive::<TimestampMicrosecondType>();
+            let day = |time| i32::try_from(zone.clock(time).div_euclid(DAY)).ok();
+            Arc::new(times.unary_opt::<_, Date32Type>(day))
+        }
+        (D::Timestamp(TimeUnit::Microsecond, Some(_)), D::Timestamp(_, None)) => {
+            let times = column.as_primitive::<TimestampMicrosecondType>();
+            Arc::new(times.unary::<_, TimestampMicrosecondType>(|time| zone.clock(time)))
+        }
+        (D::Timestamp(TimeUnit::Microsecond, None), D::Timestamp(_, Some(_))) => {
+            let times = column.as_primitive::<TimestampMicrosecondType>();
+            let times = times.unary::<_, TimestampMicrosecondType>(|clock| zone.instant(clock));
+            Arc::new(times.with_data_type(to.clone()))
+        }
+        (D::Date32, D::Timestamp(_, Some(_))) => {
+            let instant = |day| zone.instant(i64::from(day) * DAY);
+            let days = column.as_primitive::<Date32Type>();
+            let times = days.unary::<_, TimestampMicrosecondType>(instant);
+            Arc::new(times.with_data_type(to.clone()))
+        }
         _ => compute::cast_with_options(
             column,
             to,
@@ -176,7 +205,12 @@ fn no_such_text(value: &str, to: &DataType) -> Error {
         .hint(format!("write try_cast(… AS {name}) to get NULL instead, or correct the value"))
 }
 
-fn from_text(column: &ArrayRef, to: &DataType, misfit: Misfit) -> PlanResult<ArrayRef> {
+fn from_text(
+    column: &ArrayRef,
+    to: &DataType,
+    misfit: Misfit,
+    zone: &Zone,
+) -> PlanResult<ArrayRef> {
     use DataType as D;
     let texts = column.as_string::<i32>();
     Ok(match to {
@@ -190,11 +224,14 @@ fn from_text(column: &ArrayRef, to: &DataType, misfit: Misfit) -> PlanResult<Arr
             Arc::new(numbers.map(|n| n.map(|n| n as f32)).collect::<Float32Array>())
         }
         D::Boolean => Arc::new(parsed(texts, to, misfit, parse_boolean)?.collect::<BooleanArray>()),
-        D::Date32 => Arc::new(parsed(texts, to, misfit, parse_date)?.collect::<Date32Array>()),
-        D::Timestamp(_, zone) => {
-            let parse = if zone.is_some() { parse_timestamp } else { parse_timestamp_ntz };
-            let times = parsed(texts, to, misfit, parse)?.collect::<TimestampMicrosecondArray>();
-            Arc::new(times.with_timezone_opt(zone.clone()))
+        D::Date32 => Arc::new(parsed(texts, to, misfit, read_days)?.collect::<Date32Array>()),
+        D::Timestamp(_, at) => {
+            let read = |text: &str| match at {
+                Some(_) => read_instant(text, zone),
+                None => read_clock(text, true),
+            };
+            let times = parsed(texts, to, misfit, read)?.collect::<TimestampMicrosecondArray>();
+            Arc::new(times.with_timezone_opt(at.clone()))
         }
         D::Decimal128(precision, scale) => parsed_decimals(texts, *precision, *scale, misfit)?,
         _ => compute::cast(column, to)?,
@@ -261,7 +298,7 @@ fn double_to_decimal(
 ) -> PlanResult<ArrayRef> {
     let float = *column.data_type() == DataType::Float32;
     let texts = if float {
-        column_text(column)?
+        column_text(column, &Zone::default())?
     } else {
         let numbers = column.as_primitive::<Float64Type>();
         numbers.iter().map(|n| n.map(double_text)).collect()
@@ -298,7 +335,7 @@ fn from_timestamp(column: &ArrayRef, to: &DataType, misfit: Misfit) -> PlanResul
         }
         _ => Arc::new(times.unary::<_, Int64Type>(|t| t.div_euclid(SECOND))),
     };
-    let result = cast_column(&seconds, to, Misfit::Null)?;
+    let result = cast_column(&seconds, to, Misfit::Null, &Zone::default())?;
     all_fit(column, result, misfit)
 }
 
@@ -327,11 +364,11 @@ fn to_timestamp(column: &ArrayRef, to: &DataType) -> PlanResult<ArrayRef> {
 }
 
 /// Element by element; the outer shape stays.
-fn nested(column: &ArrayRef, to: &DataType, misfit: Misfit) -> PlanResult<ArrayRef> {
+fn nested(column: &ArrayRef, to: &DataType, misfit: Misfit, zone: &Zone) -> PlanResult<ArrayRef> {
     Ok(match (column.data_type(), to) {
         (DataType::List(_), DataType::List(item)) => {
             let list = column.as_list::<i32>();
-            let items = cast_column(list.values(), item.data_type(), misfit)?;
+            let items = cast_column(list.values(), item.data_type(), misfit, zone)?;
             let offsets = list.offsets().clone();
             Arc::new(ListArray::try_new(item.clone(), offsets, items, list.nulls().cloned())?)
         }
@@ -341,14 +378,14 @@ fn nested(column: &ArrayRef, to: &DataType, misfit: Misfit) -> PlanResult<ArrayR
                 .columns()
                 .iter()
                 .zip(fields)
-                .map(|(column, field)| cast_column(column, field.data_type(), misfit))
+                .map(|(column, field)| cast_column(column, field.data_type(), misfit, zone))
                 .collect::<PlanResult<Vec<_>>>()?;
             Arc::new(StructArray::try_new(fields.clone(), columns, row.nulls().cloned())?)
         }
         (DataType::Map(..), DataType::Map(entry, sorted)) => {
             let map = column.as_map();
             let entries: ArrayRef = Arc::new(map.entries().clone());
-            let entries = nested(&entries, entry.data_type(), misfit)?;
+            let entries = nested(&entries, entry.data_type(), misfit, zone)?;
             let (offsets, nulls) = (map.offsets().clone(), map.nulls().cloned());
             let entries = entries.as_struct().clone();
             Arc::new(MapArray::try_new(entry.clone(), offsets, entries, nulls, *sorted)?)

@@ -7,7 +7,6 @@ mod kernel;
 mod number;
 mod number_text;
 mod text;
-mod time;
 
 pub(super) use kernel::cast_column;
 pub(super) use number::{divided_half_up, fits, rescaled};
@@ -31,6 +30,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::parser::Parser;
 
 use super::dialect::Spark;
+use super::optimizer::session_zone;
 use super::types::{self, spark_name};
 use crate::error::Error;
 
@@ -102,12 +102,13 @@ impl ScalarUDFImpl for Cast {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
+        let zone = session_zone(&args.config_options)?;
         match args.args.first() {
             Some(ColumnarValue::Array(column)) => {
-                Ok(ColumnarValue::Array(cast_column(column, &self.to, self.misfit)?))
+                Ok(ColumnarValue::Array(cast_column(column, &self.to, self.misfit, &zone)?))
             }
             Some(ColumnarValue::Scalar(value)) => {
-                let one = cast_column(&value.to_array()?, &self.to, self.misfit)?;
+                let one = cast_column(&value.to_array()?, &self.to, self.misfit, &zone)?;
                 Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&one, 0)?))
             }
             None => exec_err!("a cast takes a value"),

@@ -8,14 +8,14 @@ use arrow::compute;
 use arrow::datatypes::{
     DataType, Date32Type, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType,
 };
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, TimeDelta, Timelike};
 use datafusion::common::exec_err;
 use datafusion::error::Result as PlanResult;
 
 use super::number_text::{double_text, float_text};
+use crate::calendar::{Zone, date_text, timestamp_text};
 
-/// Each value of a column as text; NULL stays NULL.
-pub(super) fn column_text(column: &ArrayRef) -> PlanResult<StringArray> {
+/// Each value of a column as text, instants in a zone; NULL stays NULL.
+pub(super) fn column_text(column: &ArrayRef, zone: &Zone) -> PlanResult<StringArray> {
     use DataType as D;
     Ok(match column.data_type() {
         D::Float64 => {
@@ -25,9 +25,10 @@ pub(super) fn column_text(column: &ArrayRef) -> PlanResult<StringArray> {
             column.as_primitive::<Float32Type>().iter().map(|n| n.map(float_text)).collect()
         }
         D::Date32 => column.as_primitive::<Date32Type>().iter().map(|d| d.map(date_text)).collect(),
-        D::Timestamp(TimeUnit::Microsecond, _) => {
+        D::Timestamp(TimeUnit::Microsecond, at) => {
+            let clock = |time| if at.is_some() { zone.clock(time) } else { time };
             let times = column.as_primitive::<TimestampMicrosecondType>();
-            times.iter().map(|t| t.map(timestamp_text)).collect()
+            times.iter().map(|time| time.map(|time| timestamp_text(clock(time)))).collect()
         }
         // Bytes that are no text stay visible as such.
         D::Binary => {
@@ -39,44 +40,12 @@ pub(super) fn column_text(column: &ArrayRef) -> PlanResult<StringArray> {
             let micros = micros.as_primitive::<arrow::datatypes::Int64Type>();
             micros.iter().map(|d| d.map(duration_text)).collect()
         }
-        D::List(_) => list_text(column)?,
-        D::Struct(_) => struct_text(column)?,
-        D::Map(..) => map_text(column)?,
+        D::List(_) => list_text(column, zone)?,
+        D::Struct(_) => struct_text(column, zone)?,
+        D::Map(..) => map_text(column, zone)?,
         D::Interval(_) => return exec_err!("an interval of months cannot be cast to STRING yet"),
         _ => compute::cast(column, &D::Utf8)?.as_string::<i32>().clone(),
     })
-}
-
-/// `2026-01-31`; from the year 10000 on with a sign.
-fn date_text(days: i32) -> String {
-    match NaiveDate::default().checked_add_signed(TimeDelta::days(days.into())) {
-        Some(date) => day_text(date),
-        None => format!("{days} days after 1970-01-01"),
-    }
-}
-
-fn day_text(date: NaiveDate) -> String {
-    let (sign, year) = match date.year() {
-        year @ 10_000.. => ("+", year),
-        year @ ..0 => ("-", -year),
-        year => ("", year),
-    };
-    format!("{sign}{year:04}-{:02}-{:02}", date.month(), date.day())
-}
-
-/// `2026-01-31 12:00:00.25`: a fraction without zeros at its end, or none.
-fn timestamp_text(micros: i64) -> String {
-    let Some(time) = DateTime::from_timestamp_micros(micros) else {
-        return format!("{micros} microseconds after 1970-01-01");
-    };
-    let time: NaiveDateTime = time.naive_utc();
-    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
-    let mut text = format!("{} {hour:02}:{minute:02}:{second:02}", day_text(time.date()));
-    let micros = time.nanosecond() / 1000;
-    if micros > 0 {
-        text.push_str(format!(".{micros:06}").trim_end_matches('0'));
-    }
-    text
 }
 
 /// `INTERVAL '1 02:00:00' DAY TO SECOND`.
@@ -93,9 +62,9 @@ fn duration_text(micros: i64) -> String {
     format!("INTERVAL '{sign}{days} {hours:02}:{minutes:02}:{seconds:02}{fraction}' DAY TO SECOND")
 }
 
-fn list_text(column: &ArrayRef) -> PlanResult<StringArray> {
+fn list_text(column: &ArrayRef, zone: &Zone) -> PlanResult<StringArray> {
     let lists = column.as_list::<i32>();
-    let items = column_text(lists.values())?;
+    let items = column_text(lists.values(), zone)?;
     let mut texts = StringBuilder::new();
     for (row, span) in lists.value_offsets().windows(2).enumerate() {
         if lists.is_null(row) {
@@ -108,9 +77,10 @@ fn list_text(column: &ArrayRef) -> PlanResult<StringArray> {
     Ok(texts.finish())
 }
 
-fn struct_text(column: &ArrayRef) -> PlanResult<StringArray> {
+fn struct_text(column: &ArrayRef, zone: &Zone) -> PlanResult<StringArray> {
     let structs = column.as_struct();
-    let fields = structs.columns().iter().map(column_text).collect::<PlanResult<Vec<_>>>()?;
+    let texts = |column| column_text(column, zone);
+    let fields = structs.columns().iter().map(texts).collect::<PlanResult<Vec<_>>>()?;
     let text = |row| {
         let parts = fields.iter().map(|field| value_or_null(field, row));
         format!("{{{}}}", parts.collect::<Vec<_>>().join(", "))
@@ -118,9 +88,9 @@ fn struct_text(column: &ArrayRef) -> PlanResult<StringArray> {
     Ok((0..structs.len()).map(|row| structs.is_valid(row).then(|| text(row))).collect())
 }
 
-fn map_text(column: &ArrayRef) -> PlanResult<StringArray> {
+fn map_text(column: &ArrayRef, zone: &Zone) -> PlanResult<StringArray> {
     let maps = column.as_map();
-    let (keys, values) = (column_text(maps.keys())?, column_text(maps.values())?);
+    let (keys, values) = (column_text(maps.keys(), zone)?, column_text(maps.values(), zone)?);
     let text = |row| {
         let offsets = maps.value_offsets();
         let entries = offsets[row] as usize..offsets[row + 1] as usize;
@@ -135,10 +105,10 @@ fn value_or_null(texts: &StringArray, at: usize) -> &str {
     if texts.is_valid(at) { texts.value(at) } else { "null" }
 }
 
-/// One value as an error shows it.
+/// One value as an error shows it; an instant in UTC.
 pub(super) fn shown(column: &ArrayRef, row: usize) -> String {
     let one: ArrayRef = Arc::clone(column).slice(row, 1);
-    match column_text(&one) {
+    match column_text(&one, &Zone::default()) {
         Ok(text) if column.data_type() == &DataType::Utf8 => {
             format!("'{}'", value_or_null(&text, 0))
         }

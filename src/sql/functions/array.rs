@@ -463,7 +463,7 @@ mod tests {
             let (left, right): (Vec<_>, Vec<_>) = pairs.iter().cloned().unzip();
             let args = [column(&left), column(&right)];
             let gives = args[0].data_type().clone();
-            let call = Call { args: &args, gives: &gives, rows: pairs.len() };
+            let call = Call { args: &args, gives: &gives, rows: pairs.len(), zone: &Default::default() };
             let by = |f: fn(Items, Items) -> Items| -> Vec<Option<Items>> {
                 pairs.iter().cloned().map(|(a, b)| Some(once(f(a?, b?)))).collect()
             };

@@ -16,8 +16,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-use super::time_cast::DAY;
-use super::zone::Zone;
+use crate::calendar::DAY;
+use crate::sql::optimizer::session_zone;
 use crate::sql::types;
 use crate::time::Millis;
 
@@ -91,8 +91,7 @@ impl ScalarUDFImpl for Now {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
-        let zone =
-            Zone::named(args.config_options.execution.time_zone.as_deref().unwrap_or("UTC"))?;
+        let zone = session_zone(&args.config_options)?;
         let instant = self.time.get().saturating_mul(1000);
         let clock = zone.clock(instant);
         let value = match &self.gives {

@@ -14,7 +14,7 @@ use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::ColumnarValue;
 
 use super::time_cast;
-use super::zone::Zone;
+use crate::calendar::Zone;
 use crate::error::Error;
 use crate::sql::casts::{double_text, float_text};
 

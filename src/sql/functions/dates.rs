@@ -5,10 +5,8 @@ use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike, Weekday};
 use datafusion::scalar::ScalarValue;
 
-use super::pattern::{day_name, month_name};
 use super::scalar::{Answer, Function, Gives, Row, Value, overflow, refused};
-use super::time_cast::{DAY, day_number};
-use super::zone::naive;
+use crate::calendar::{DAY, day_name, day_number, month_name, naive};
 use crate::error::Error;
 
 pub(super) const FUNCTIONS: &[Function] = &[

@@ -11,7 +11,9 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use crate::calendar::Zone;
 use crate::error::Error;
+use crate::sql::optimizer::session_zone;
 use crate::sql::types::spark_name;
 
 /// The rules of a function. What `takes` gives, it also takes, unchanged.
@@ -34,6 +36,8 @@ pub(super) struct Call<'a> {
     pub(super) gives: &'a DataType,
     /// How many rows there are.
     pub(super) rows: usize,
+    /// The zone of the session.
+    pub(super) zone: &'a Zone,
 }
 
 impl Definition {
@@ -110,7 +114,8 @@ impl ScalarUDFImpl for Defined {
         let rows = args.number_rows;
         let arrays = args.args.iter().map(|arg| arg.to_array(rows));
         let arrays = arrays.collect::<PlanResult<Vec<ArrayRef>>>()?;
-        let call = Call { args: &arrays, gives: args.return_field.data_type(), rows };
+        let zone = session_zone(&args.config_options)?;
+        let call = Call { args: &arrays, gives: args.return_field.data_type(), rows, zone: &zone };
         Ok(ColumnarValue::Array((self.definition.value)(&call)?))
     }
 }

@@ -4,16 +4,16 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
-use chrono::DateTime;
 use datafusion::error::Result as PlanResult;
 
 use super::definition::{Call, Definition, wrong_count};
 use super::widen::plain;
+use crate::calendar::{TimePattern, Zone};
 use crate::error::Error;
 use crate::sql::casts::{double_text, float_text};
-use crate::sql::types::{spark_name, timestamp};
+use crate::sql::types::spark_name;
 
 /// The functions of this file.
 pub(super) fn functions() -> Vec<Definition> {
@@ -47,7 +47,7 @@ fn to_json(call: &Call) -> PlanResult<ArrayRef> {
         let mut text = String::new();
         texts.push(match values.is_valid(row) {
             true => {
-                write(values, row, &mut text)?;
+                write(values, row, call.zone, &mut text)?;
                 Some(text)
             }
             false => None,
@@ -57,7 +57,7 @@ fn to_json(call: &Call) -> PlanResult<ArrayRef> {
 }
 
 /// Appends one value.
-fn write(values: &ArrayRef, row: usize, out: &mut String) -> PlanResult<()> {
+fn write(values: &ArrayRef, row: usize, zone: &Zone, out: &mut String) -> PlanResult<()> {
     if values.is_null(row) || *values.data_type() == DataType::Null {
         out.push_str("null");
         return Ok(());
@@ -71,12 +71,12 @@ fn write(values: &ArrayRef, row: usize, out: &mut String) -> PlanResult<()> {
             between(out, '{', '}', known, |out, (column, field)| {
                 quote(field.name(), out);
                 out.push(':');
-                write(column, row, out)
+                write(column, row, zone, out)
             })
         }
         DataType::List(_) => {
             let items = values.as_list::<i32>().value(row);
-            between(out, '[', ']', 0..items.len(), |out, at| write(&items, at, out))
+            between(out, '[', ']', 0..items.len(), |out, at| write(&items, at, zone, out))
         }
         DataType::Map(..) => {
             let entries = values.as_map().value(row);
@@ -84,10 +84,10 @@ fn write(values: &ArrayRef, row: usize, out: &mut String) -> PlanResult<()> {
             between(out, '{', '}', 0..entries.len(), |out, at| {
                 quote(&array_value_to_string(keys, at)?, out);
                 out.push(':');
-                write(values, at, out)
+                write(values, at, zone, out)
             })
         }
-        _ => scalar(values, row, out),
+        _ => scalar(values, row, zone, out),
     }
 }
 
@@ -109,7 +109,7 @@ fn between<T>(
     Ok(())
 }
 
-fn scalar(values: &ArrayRef, row: usize, out: &mut String) -> PlanResult<()> {
+fn scalar(values: &ArrayRef, row: usize, zone: &Zone, out: &mut String) -> PlanResult<()> {
     let number = |out: &mut String, finite: bool, text: String| match finite {
         true => out.push_str(&text),
         false => quote(&text, out),
@@ -124,12 +124,13 @@ fn scalar(values: &ArrayRef, row: usize, out: &mut String) -> PlanResult<()> {
             let value = values.as_primitive::<Float32Type>().value(row);
             number(out, value.is_finite(), float_text(value));
         }
-        DataType::Timestamp(_, zone) => {
-            let micros = arrow::compute::cast(&values.slice(row, 1), &timestamp())?;
-            let micros = micros.as_primitive::<TimestampMicrosecondType>().value(0);
-            let time = DateTime::from_timestamp_micros(micros).unwrap_or_default();
-            let zone = if zone.is_some() { "Z" } else { "" };
-            quote(&format!("{}{zone}", time.format("%Y-%m-%dT%H:%M:%S%.3f")), out);
+        DataType::Timestamp(TimeUnit::Microsecond, at) => {
+            let time = values.as_primitive::<TimestampMicrosecondType>().value(row);
+            let (zone, pattern) = match at {
+                Some(_) => (zone, "yyyy-MM-dd'T'HH:mm:ss.SSSXXX"),
+                None => (&Zone::default(), "yyyy-MM-dd'T'HH:mm:ss.SSS"),
+            };
+            quote(&TimePattern::to_write(pattern)?.write(time, zone), out);
         }
         DataType::Binary => quote(&base64(values.as_binary::<i32>().value(row)), out),
         data_type if data_type.is_numeric() || *data_type == DataType::Boolean => {

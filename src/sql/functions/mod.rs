@@ -27,7 +27,6 @@ mod maps;
 mod misc;
 mod numbers;
 mod order;
-mod pattern;
 mod regex;
 mod registry;
 mod respell;
@@ -42,7 +41,6 @@ mod type_name;
 mod value;
 mod widen;
 mod window;
-mod zone;
 
 pub(super) use access::Access;
 pub use batch_time::BatchTime;

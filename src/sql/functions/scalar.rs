@@ -22,12 +22,12 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use super::columns::{Column, Kind};
-use super::pattern::TimePattern;
 use super::regex::Pattern;
 use super::value::built;
 pub(super) use super::value::{Value, overflow};
-use super::zone::Zone;
+use crate::calendar::{TimePattern, Zone};
 use crate::error::Error;
+use crate::sql::optimizer::session_zone;
 use crate::sql::types;
 
 /// A function of Spark.
@@ -296,7 +296,7 @@ impl ScalarUDFImpl for Registered {
         for (kind, value) in self.function.parameters(types.len()).iter().zip(args.scalar_arguments)
         {
             if let (Kind::Pattern, Some(ScalarValue::Utf8(Some(pattern)))) = (kind, value) {
-                TimePattern::read(pattern)?;
+                TimePattern::to_write(pattern)?;
             }
         }
         let gives = match self.function.gives {
@@ -319,8 +319,7 @@ impl ScalarUDFImpl for Registered {
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let constant = constant && !self.function.volatile && args.number_rows > 0;
         let rows = if constant { 1 } else { args.number_rows };
-        let zone =
-            Zone::named(args.config_options.execution.time_zone.as_deref().unwrap_or("UTC"))?;
+        let zone = session_zone(&args.config_options)?;
         let kinds = self.function.parameters(args.args.len());
         let mut columns = Vec::with_capacity(kinds.len());
         for (value, kind) in args.args.iter().zip(&kinds) {

@@ -4,10 +4,9 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::scalar::ScalarValue;
 
 use super::dates::{later, raw_whole, truncated};
-use super::pattern::TimePattern;
 use super::scalar::{Answer, Function, Gives, Row, Value, overflow, refused};
-use super::time_cast::{self, DAY, day_number};
-use super::zone::{Zone, naive};
+use super::time_cast;
+use crate::calendar::{DAY, TimePattern, Zone, day_number, naive};
 use crate::error::Error;
 use crate::sql::types;
 
@@ -33,7 +32,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "any pattern?",
         Gives::Of(|_, _| types::timestamp_ntz()),
         |r| match text(r) {
-            Some(text) if r.has(1) => Ok(TimePattern::read(r.text(1))?.clock(text)?.into()),
+            Some(text) if r.has(1) => {
+                let clock = TimePattern::to_read(r.text(1))?.clock(text, true);
+                Ok(clock.ok_or_else(|| no_such_time(text, r.text(1)))?.into())
+            }
             _ => Ok(r.zone().clock(instant(r, None)?).into()),
         },
     ),
@@ -108,8 +110,7 @@ fn added_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> DataType {
 }
 
 fn written(instant: i64, pattern: &str, zone: &Zone) -> Result<String, Error> {
-    let pattern = TimePattern::read(pattern)?;
-    Ok(pattern.write(zone.clock(instant), zone, zone.offset_at(instant)))
+    Ok(TimePattern::to_write(pattern)?.write(instant, zone))
 }
 
 fn scaled(number: i64, by: i64) -> Result<i64, Error> {
@@ -123,10 +124,21 @@ fn text<'a>(r: &'a Row) -> Option<&'a str> {
     Some(array.as_string_opt::<i32>()?.value(row))
 }
 
+fn by_pattern(text: &str, pattern: &str, zone: &Zone) -> Result<i64, Error> {
+    let instant = TimePattern::to_read(pattern)?.instant(text, zone);
+    instant.ok_or_else(|| no_such_time(text, pattern))
+}
+
+fn no_such_time(text: &str, pattern: &str) -> Error {
+    let what = format!("'{text}' is not a time of the form '{pattern}'");
+    Error::input("CANNOT_PARSE_TIMESTAMP", what)
+        .hint("correct the pattern, use try_to_timestamp() to get NULL, or filter such rows out")
+}
+
 /// The first argument as an instant; text by a pattern, or else as a cast reads it.
 fn instant(r: &Row, pattern: Option<&str>) -> Result<i64, Error> {
     match (text(r), pattern) {
-        (Some(text), Some(pattern)) => TimePattern::read(pattern)?.instant(text, r.zone()),
+        (Some(text), Some(pattern)) => by_pattern(text, pattern, r.zone()),
         _ => {
             let Some((array, row)) = r.raw(0) else { return Ok(0) };
             let one = array.slice(row, 1);
@@ -141,7 +153,7 @@ fn instant(r: &Row, pattern: Option<&str>) -> Result<i64, Error> {
 fn day(r: &Row) -> Result<i64, Error> {
     match text(r) {
         Some(text) if r.has(1) => {
-            let instant = TimePattern::read(r.text(1))?.instant(text, r.zone())?;
+            let instant = by_pattern(text, r.text(1), r.zone())?;
             Ok(r.zone().clock(instant).div_euclid(DAY))
         }
         _ => {
