@@ -3,11 +3,13 @@
 //! Backquotes quote a name, both other quotes make a string, a backslash escapes in a string. The
 //! parser crate's own Spark dialect is nearly that; this one answers for it where they differ.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr};
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, Precedence, SparkSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::Token;
+
+use super::casts;
 
 /// Spark SQL.
 #[derive(Debug)]
@@ -37,6 +39,19 @@ impl Dialect for Spark {
     // The two wildcards of LIKE keep their backslash, as in Spark.
     fn ignores_wildcard_escapes(&self) -> bool {
         true
+    }
+
+    fn supports_bitwise_shift_operators(&self) -> bool {
+        true
+    }
+
+    // Spark's shifts bind less than a sum and more than `&`; `||` binds as `+` does.
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        match parser.peek_token_ref().token {
+            Token::ShiftLeft | Token::ShiftRight => Some(Ok(SHIFT)),
+            Token::StringConcat => Some(Ok(self.prec_value(Precedence::PlusMinus))),
+            _ => None,
+        }
     }
 
     // Every interval literal has become `INTERVAL 'text'` before the parser sees it.
@@ -119,6 +134,11 @@ impl Dialect for Spark {
         use Keyword as K;
         let next = parser.peek_token();
         match &next.token {
+            Token::Tilde => {
+                parser.next_token();
+                let times = self.prec_value(Precedence::MulDivModOp);
+                Some(parser.parse_subexpr(times).map(complement))
+            }
             // `exists(array, x -> …)` is a function, `EXISTS (SELECT …)` is not.
             Token::Word(word) if word.keyword == K::EXISTS => exists_call(parser),
             Token::Word(word)
@@ -144,6 +164,11 @@ impl Dialect for Spark {
                 ) && parser.peek_nth_token(1).token == Token::LParen =>
             {
                 let name = word.clone().into_ident(next.span);
+                if word.keyword == K::TRIM
+                    && let Some(blanks) = trim_of_blanks(parser)
+                {
+                    return Some(blanks);
+                }
                 let call = parser.maybe_parse(|parser| {
                     parser.next_token();
                     parser.parse_function(vec![name.clone()].into())
@@ -169,8 +194,99 @@ impl Dialect for Spark {
                 right: Box::new(right),
             }));
         }
-        SparkSqlDialect.parse_infix(parser, expr, precedence)
+        if let Some(call) = shift(parser) {
+            return Some(
+                parser.parse_subexpr(SHIFT).map(|by| casts::call(call, vec![expr.clone(), by])),
+            );
+        }
+        quantified_like(parser, expr)
+            .or_else(|| SparkSqlDialect.parse_infix(parser, expr, precedence))
     }
+}
+
+/// Between `&` (23) and `+` (30) in the parser crate's scale.
+const SHIFT: u8 = 25;
+
+/// `~a`, which the parser crate reads for PostgreSQL only.
+fn complement(of: Expr) -> Expr {
+    Expr::UnaryOp { op: UnaryOperator::BitwiseNot, expr: Box::new(of) }
+}
+
+/// The function of `<<`, `>>` or `>>>`, if one of them is next.
+fn shift(parser: &mut Parser) -> Option<&'static str> {
+    if parser.consume_token(&Token::ShiftLeft) {
+        return Some("shiftleft");
+    }
+    if !parser.consume_token(&Token::ShiftRight) {
+        return None;
+    }
+    // The parser crate reads `>>>` as two signs.
+    Some(if parser.consume_token(&Token::Gt) { "shiftrightunsigned" } else { "shiftright" })
+}
+
+/// `TRIM(BOTH FROM text)`, which cuts off blanks.
+fn trim_of_blanks(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+    let Token::Word(side) = parser.peek_nth_token(2).token else { return None };
+    let name = match side.keyword {
+        Keyword::BOTH => "trim",
+        Keyword::LEADING => "ltrim",
+        Keyword::TRAILING => "rtrim",
+        _ => return None,
+    };
+    if !matches!(parser.peek_nth_token(3).token, Token::Word(w) if w.keyword == Keyword::FROM) {
+        return None;
+    }
+    for _ in 0..4 {
+        parser.next_token();
+    }
+    let text = parser.parse_expr();
+    Some(text.and_then(|text| {
+        parser.expect_token(&Token::RParen)?;
+        Ok(casts::call(name, vec![text]))
+    }))
+}
+
+/// `a LIKE ANY (b, c)`, `a NOT LIKE ALL (b, c)`, with SOME for ANY and ILIKE for LIKE, written out.
+fn quantified_like(parser: &mut Parser, expr: &Expr) -> Option<Result<Expr, ParserError>> {
+    let word = |parser: &Parser, at| match parser.peek_nth_token(at).token {
+        Token::Word(word) => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let negated = word(parser, 0) == Keyword::NOT;
+    let at = usize::from(negated);
+    let like = word(parser, at);
+    let any = match word(parser, at + 1) {
+        Keyword::ANY | Keyword::SOME => true,
+        Keyword::ALL => false,
+        _ => return None,
+    };
+    let list = parser.peek_nth_token(at + 2).token == Token::LParen;
+    if !matches!(like, Keyword::LIKE | Keyword::ILIKE) || !list {
+        return None;
+    }
+    for _ in 0..at + 3 {
+        parser.next_token();
+    }
+    let patterns = parser.parse_comma_separated(Parser::parse_expr);
+    Some(patterns.and_then(|patterns| {
+        parser.expect_token(&Token::RParen)?;
+        let one = |pattern: Expr| {
+            let (expr, pattern) = (Box::new(expr.clone()), Box::new(pattern));
+            let (any, escape_char) = (false, None);
+            match like {
+                Keyword::LIKE => Expr::Like { negated, any, expr, pattern, escape_char },
+                _ => Expr::ILike { negated, any, expr, pattern, escape_char },
+            }
+        };
+        let op = if any { BinaryOperator::Or } else { BinaryOperator::And };
+        let all = patterns.into_iter().map(one).reduce(|left, right| Expr::BinaryOp {
+            left: Box::new(left),
+            op: op.clone(),
+            right: Box::new(right),
+        });
+        let all = all.ok_or(ParserError::ParserError("LIKE takes a pattern".to_owned()))?;
+        Ok(Expr::Nested(Box::new(all)))
+    }))
 }
 
 fn exists_call(parser: &mut Parser) -> Option<Result<Expr, ParserError>> {

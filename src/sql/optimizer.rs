@@ -59,7 +59,10 @@ pub fn session(zone: &Zone) -> SessionContext {
         debug_assert!(set.is_ok(), "{key}: {set:?}");
     }
     let mut builder = SessionStateBuilder::new_with_default_features();
-    builder.expr_planners().get_or_insert_default().insert(0, Arc::new(functions::Access));
+    // Before DataFusion's own planners, which take `||` over arrays.
+    let planners = builder.expr_planners().get_or_insert_default();
+    planners.insert(0, Arc::new(functions::Access));
+    planners.insert(1, Arc::new(SparkArithmetic));
     let mut state = builder.with_config(config).with_optimizer_rules(rules()).build();
     let scalar = functions::scalar_functions().into_iter().chain(functions::collection_functions());
     for function in scalar.chain(casts::written_casts()).chain(arithmetic::named()) {
@@ -74,7 +77,6 @@ pub fn session(zone: &Zone) -> SessionContext {
     for function in aggregates::functions().into_iter().chain([grouping_sets::grouping_id()]) {
         let _ = state.register_udaf(function);
     }
-    let _ = state.register_expr_planner(Arc::new(SparkArithmetic));
     SessionContext::new_with_state(state)
 }
 

@@ -212,8 +212,8 @@ fn errors_name_the_place_and_the_way_out() {
          mean 'events'?"
     );
     assert_eq!(
-        full("SELECT uper(kind) FROM STREAM events"),
-        "[UNRESOLVED_ROUTINE] there is no function 'uper' (p.sql:1:38) help: did you mean 'upper'?"
+        full("SELECT uppr(kind) FROM STREAM events"),
+        "[UNRESOLVED_ROUTINE] there is no function 'uppr' (p.sql:1:38) help: did you mean 'upper'?"
     );
     assert_eq!(
         full("SELECT id FROM STREAM events WHERE GROUP BY id"),

@@ -242,7 +242,7 @@ fn wrong_options_are_refused() {
         (vec![("modifiedBefore", "2026-01-01")], "UNSUPPORTED_OPTION"),
         (vec![("maxFileAge", "soon")], "INVALID_OPTION"),
         (vec![("discardCachedInputRatio", "2")], "INVALID_OPTION"),
-        (vec![("timestampFormat", "YYYY")], "INVALID_DATETIME_PATTERN"),
+        (vec![("timestampFormat", "yyyy-QQQQQQ")], "INVALID_DATETIME_PATTERN.ILLEGAL_CHARACTER"),
         (vec![("maxFilesPerTriger", "1")], "UNKNOWN_OPTION"),
         (vec![("mode", "sometimes")], "INVALID_OPTION"),
         (vec![("pathGlobFilter", "[a")], "INVALID_OPTION"),

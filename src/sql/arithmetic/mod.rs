@@ -5,6 +5,9 @@
 //! integers and doubles go through Arrow's own kernels.
 
 mod decimal;
+mod times;
+
+pub(super) use times::times;
 
 use std::sync::Arc;
 

@@ -33,8 +33,8 @@ fn spelt(written: &ast::Interval, text: Option<&SourceText>) -> Option<String> {
             .iter()
             .any(|word| word.strip_suffix('S').unwrap_or(word) == *unit || also.contains(word))
     };
-    let first = kind.iter().position(|unit| named(unit))?;
-    let last = kind.iter().rposition(|unit| named(unit))?;
+    let first = kind.iter().position(&named)?;
+    let last = kind.iter().rposition(named)?;
     let range = match first == last {
         true => kind[first].to_owned(),
         false => format!("{} TO {}", kind[first], kind[last]),

@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, ListArray, StringArray, StructArray, UInt32Array,
+    Array, ArrayRef, AsArray, BinaryArray, Int32Array, ListArray, StringArray, StructArray,
+    UInt32Array,
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int32Type};
@@ -29,7 +30,7 @@ pub(super) fn functions() -> Vec<Definition> {
         |types: &[DataType]| Ok(list(types.first().cloned().unwrap_or(DataType::Null)));
     vec![
         Definition { name: "array", takes: same, gives: gives_list, value: array },
-        Definition { name: "concat", takes: joined, gives: first, value: concat },
+        concat_rules(),
         Definition { name: "reverse", takes: list_or_text, gives: first, value: reverse },
         Definition { name: "flatten", takes: nested, gives: inner, value: flatten },
         Definition {
@@ -50,6 +51,16 @@ pub(super) fn functions() -> Vec<Definition> {
         of_item("array_append", append),
         of_item("array_prepend", prepend),
     ]
+}
+
+/// `concat(a, b, …)`.
+pub(super) fn concat_rules() -> Definition {
+    // Of nothing it is the empty text.
+    let gives = |types: &[DataType]| match types {
+        [] => Ok(DataType::Utf8),
+        types => first(types),
+    };
+    Definition { name: "concat", takes: joined, gives, value: concat }
 }
 
 /// One result row for each row of a single argument; NULL stays NULL.
@@ -105,19 +116,34 @@ fn array(call: &Call) -> PlanResult<ArrayRef> {
     picks.finish(&pool.items)
 }
 
-/// Arrays of one type, or texts.
+/// Arrays of one type, bytes, or texts.
 fn joined(types: &[DataType]) -> PlanResult<Vec<DataType>> {
     if !types.iter().any(|t| matches!(t, DataType::List(_) | DataType::LargeList(_))) {
-        return Ok(vec![DataType::Utf8; types.len()]);
+        let bytes = !types.is_empty() && types.iter().all(|t| *t == DataType::Binary);
+        let joined = if bytes { DataType::Binary } else { DataType::Utf8 };
+        return Ok(vec![joined; types.len()]);
     }
-    if types.contains(&DataType::Null) {
-        return Err(mismatch("ARRAYs", &DataType::Null));
+    let no_list = |t: &&DataType| !matches!(t, DataType::List(_) | DataType::LargeList(_));
+    if let Some(other) = types.iter().find(no_list) {
+        let other = crate::sql::types::spark_name(other).to_uppercase();
+        let what = format!("concat and || do not join {other} to an ARRAY");
+        return Err(Error::sql("DATATYPE_MISMATCH.DATA_DIFF_TYPES", what)
+            .hint("put a single value into an array: array(value)")
+            .into());
     }
     let items = types.iter().map(item_of).collect::<PlanResult<Vec<_>>>()?;
     Ok(vec![list(common_of(&items)?); types.len()])
 }
 
 fn concat(call: &Call) -> PlanResult<ArrayRef> {
+    if *call.gives == DataType::Binary {
+        let parts: Vec<&BinaryArray> = call.args.iter().filter_map(|a| a.as_binary_opt()).collect();
+        let joined = (0..call.rows).map(|row| {
+            let parts = parts.iter().map(|part| part.is_valid(row).then(|| part.value(row)));
+            Some(parts.collect::<Option<Vec<_>>>()?.concat())
+        });
+        return Ok(Arc::new(joined.collect::<BinaryArray>()));
+    }
     if !matches!(call.gives, DataType::List(_)) {
         let texts: Vec<&StringArray> = call.args.iter().filter_map(|a| a.as_string_opt()).collect();
         let joined = (0..call.rows).map(|row| {

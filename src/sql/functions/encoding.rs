@@ -17,9 +17,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new("base64", "bytes", Gives::Text, |r| {
-        Ok(in_lines(&BASE64.encode(r.bytes(0))).into())
-    }),
+    Function::new("base64", "bytes", Gives::Text, |r| Ok(base64(r.bytes(0)).into())),
     Function::new("unbase64", "text", Gives::Bytes, |r| {
         Ok(from_base64(r.text(0)).ok_or_else(|| not_readable(r.text(0), "base64"))?.into())
     }),
@@ -77,6 +75,11 @@ fn in_lines(text: &str) -> String {
         out.push(sign);
     }
     out
+}
+
+/// Bytes as base64, in lines.
+pub(super) fn base64(bytes: &[u8]) -> String {
+    in_lines(&BASE64.encode(bytes))
 }
 
 fn from_base64(text: &str) -> Option<Vec<u8>> {

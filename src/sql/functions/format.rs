@@ -218,6 +218,12 @@ impl Field {
             'b' => "true".to_owned(),
             's' | 'd' | 'x' | 'o' | 'f' | 'e' | 'g' | 'c' if null => "null".to_owned(),
             's' => {
+                // Java prints what Spark keeps of a time: its days, or its microseconds.
+                let value = match value.data_type() {
+                    DataType::Date32 => arrow::compute::cast(&value, &DataType::Int32)?,
+                    DataType::Timestamp(..) => arrow::compute::cast(&value, &DataType::Int64)?,
+                    _ => value,
+                };
                 let text = columns::text(&value, r.zone())?.value(0).to_owned();
                 text.chars().take(self.precision.unwrap_or(usize::MAX)).collect()
             }

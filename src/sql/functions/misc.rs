@@ -21,6 +21,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .volatile(),
     Function::new("current_catalog", "", Gives::Text, |_| Ok("spark_catalog".into())),
     Function::new("current_database current_schema", "", Gives::Text, |_| Ok("default".into())),
+    Function::new("current_user user session_user", "", Gives::Text, |_| {
+        let name = ["USER", "LOGNAME"].into_iter().find_map(|key| std::env::var(key).ok());
+        Ok(name.unwrap_or_else(|| "root".to_owned()).into())
+    }),
+    // The Spark whose answers these are, and in the place of its revision what answers.
+    Function::new("version", "", Gives::Text, |_| {
+        Ok(concat!("4.2.1 strandline-", env!("CARGO_PKG_VERSION")).into())
+    }),
+    // All of a batch is one partition here.
+    Function::new("spark_partition_id", "", Gives::Int, |_| Ok(0.into())).volatile(),
     Function::new("bitmap_bucket_number", "whole", Gives::Long, |r| {
         let n = r.whole(0);
         Ok((if n > 0 { 1 + (n - 1) / BITMAP } else { n / BITMAP }).into())

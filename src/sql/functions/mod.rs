@@ -18,15 +18,19 @@ mod encoding;
 mod format;
 mod hash;
 mod higher_order;
+mod intervals;
 mod json;
 mod json_text;
 mod lambda;
+mod like;
 mod lists;
 mod map_lambda;
 mod maps;
 mod misc;
+mod number_text;
 mod numbers;
 mod order;
+mod random;
 mod regex;
 mod registry;
 mod respell;
@@ -46,7 +50,7 @@ pub(super) use access::Access;
 pub use batch_time::BatchTime;
 pub(super) use batch_time::batch_time_functions;
 pub(super) use lambda::{fields_of_parameters, named_zip};
-pub(super) use registry::{is_spark, wrong_call};
+pub(super) use registry::{is_spark, table_function, wrong_call};
 pub(super) use respell::{function_alias, respell_call};
 pub(super) use session_window::session_window_udf;
 pub(super) use window::{time_of, window_list, window_time, window_udf};
@@ -94,6 +98,11 @@ pub(super) fn higher_order_functions() -> Vec<Arc<HigherOrderUDF>> {
 /// `a[0]` and `m['k']`.
 fn subscript() -> Arc<ScalarUDF> {
     array_value::subscript_rules().function()
+}
+
+/// `concat(a, b)` over arrays, bytes or text.
+pub(super) fn concat() -> Arc<ScalarUDF> {
+    array::concat_rules().function()
 }
 
 /// `map(key, value, …)`.

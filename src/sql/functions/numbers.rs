@@ -91,18 +91,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("unhex", "text", Gives::Bytes, |r| Ok(unhex(r.text(0)).into())),
     Function::new("hex", "any", Gives::Text, hex),
     Function::new("width_bucket", "double double double whole", Gives::Long, width_bucket),
-    // Of a random UUID, 52 of the bits that are drawn.
-    Function::new("rand random", "whole?", Gives::Double, |r| {
-        if r.has(0) {
-            return Err(refused(
-                "UNSUPPORTED_FEATURE",
-                "a seed for random numbers is not supported".to_owned(),
-            ));
-        }
-        let bits = uuid::Uuid::new_v4().as_u128() & ((1 << 52) - 1);
-        Ok((bits as f64 / (1_u64 << 52) as f64).into())
-    })
-    .volatile(),
 ];
 
 /// A number that has a logarithm; NaN passes.

@@ -10,10 +10,13 @@ use std::sync::{Arc, LazyLock};
 use datafusion::logical_expr::ScalarUDF;
 
 use super::scalar::Function;
-use super::{dates, encoding, format, hash, misc, numbers, regex, rounding, text, times};
+use super::{
+    dates, encoding, format, hash, intervals, like, misc, number_text, numbers, random, regex,
+    rounding, text, times,
+};
 use crate::error::Error;
 
-const TABLES: [&[Function]; 11] = [
+const TABLES: [&[Function]; 15] = [
     text::FUNCTIONS,
     format::FUNCTIONS,
     encoding::FUNCTIONS,
@@ -25,6 +28,10 @@ const TABLES: [&[Function]; 11] = [
     times::FUNCTIONS,
     hash::FUNCTIONS,
     misc::FUNCTIONS,
+    like::FUNCTIONS,
+    random::FUNCTIONS,
+    intervals::FUNCTIONS,
+    number_text::FUNCTIONS,
 ];
 
 /// Every name that a function has in Spark.
@@ -39,6 +46,11 @@ pub(in crate::sql) fn is_spark(name: &str) -> bool {
 /// The functions of the tables, for a session.
 pub(super) fn table_functions() -> impl Iterator<Item = Arc<ScalarUDF>> {
     TABLES.into_iter().flatten().flat_map(Function::registered)
+}
+
+/// A function of the tables by one of its names.
+pub(in crate::sql) fn table_function(name: &str) -> Option<Arc<ScalarUDF>> {
+    table_functions().find(|function| function.name() == name)
 }
 
 /// How many arguments a function of the tables takes.

@@ -167,6 +167,14 @@ fn special_form(expr: &Expr) -> Option<Expr> {
             };
             call(name, &[trim_what.as_deref(), Some(expr)])
         }
+        Expr::Like { negated, expr, pattern, escape_char: Some(escape), .. } => {
+            let not = if *negated { "NOT " } else { "" };
+            parsed(&format!("{not}`like`({expr}, {pattern}, {escape})"))
+        }
+        Expr::ILike { negated, expr, pattern, escape_char: Some(escape), .. } => {
+            let not = if *negated { "NOT " } else { "" };
+            parsed(&format!("{not}`ilike`({expr}, {pattern}, {escape})"))
+        }
         Expr::RLike { negated, expr, pattern, .. } => {
             let not = if *negated { "NOT " } else { "" };
             parsed(&format!("{not}regexp_like({expr}, {pattern})"))
