@@ -154,7 +154,7 @@ impl Query {
         let mut sink = (parts.open_sink)(&SinkRequest {
             query_id: checkpoint.query_id().to_string(),
             schema: assembly.schema.clone(),
-            mode: sink_mode(parts.mode, &assembly),
+            mode: assembly.sink_mode,
             keys: assembly.keys.clone(),
             event_time: assembly.event_time,
         })?;
@@ -223,14 +223,6 @@ impl Query {
     /// The folders in which new data shows up.
     pub fn folders(&self) -> Vec<PathBuf> {
         self.streams.iter().filter_map(|stream| stream.source.folder()).collect()
-    }
-}
-
-/// Without groups no row is ever changed, so update mode is append.
-fn sink_mode(mode: OutputMode, assembly: &Assembly) -> OutputMode {
-    match mode {
-        OutputMode::Update if assembly.stages.is_empty() => OutputMode::Append,
-        other => other,
     }
 }
 

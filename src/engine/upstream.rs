@@ -40,6 +40,11 @@ impl Upstream {
         upstream
     }
 
+    /// Whether rows of another operator come in.
+    pub fn has_operators(&self) -> bool {
+        !self.stages.is_empty()
+    }
+
     /// The watermark of the input, from the query's and from what the stages before give out.
     fn input_ms(&self, global_ms: Millis, outputs: &[Millis]) -> Millis {
         let stages = self.stages.iter().filter_map(|stage| outputs.get(*stage).copied());

@@ -46,11 +46,12 @@ impl Cutter<'_> {
         let emit = self.emit();
         let make = aggregates.make_plan().clone();
         let operator = Aggregate::new(aggregates, event_time, watermarked, emit, output);
+        let stage = self.stage(vec![make], operator, &[node.input.as_ref()], &node.schema);
         self.groups = Some(Groups {
             names: node.schema.columns()[..node.group_expr.len()].to_vec(),
             event_time: watermarked.then_some(event_time),
         });
-        Ok(self.stage(vec![make], operator, &[node.input.as_ref()], &node.schema))
+        Ok(stage)
     }
 
     /// Which groups come out in this query's output mode.

@@ -76,6 +76,9 @@ pub struct Assembly {
     pub schema: SchemaRef,
     /// Each watermark of the query: its delay and what notes its event times.
     pub watermarks: Vec<(Millis, Observer)>,
+    /// What the sink does with the rows: where they are no groups, none of them ever changes, and
+    /// update mode is append.
+    pub sink_mode: OutputMode,
     /// In update mode: the columns of the result that say which group a row is.
     pub keys: Vec<usize>,
     /// In update mode: a grouping column that the result does not hold.
@@ -98,9 +101,10 @@ pub fn assemble(query: &QueryPlan, mode: OutputMode, session: &SessionState) -> 
         groups: None,
     };
     let top = cutter.cut(query.plan.clone())?;
-    let (keys, missing_key, event_time) = match (&cutter.groups, mode) {
-        (Some(groups), OutputMode::Update) => groups.trace(&top),
-        _ => (vec![], None, None),
+    let (sink_mode, (keys, missing_key, event_time)) = match (&cutter.groups, mode) {
+        (Some(groups), OutputMode::Update) => (mode, groups.trace(&top)),
+        (None, OutputMode::Update) => (OutputMode::Append, Default::default()),
+        _ => (mode, Default::default()),
     };
     let result = cutter.planner.plan(&top)?;
     let schema = sink_schema(&result.schema())?;
@@ -108,6 +112,7 @@ pub fn assemble(query: &QueryPlan, mode: OutputMode, session: &SessionState) -> 
         inputs: cutter.inputs,
         stages: cutter.stages,
         schema,
+        sink_mode,
         result,
         watermarks: cutter.planner.watermarks(),
         keys,
@@ -216,10 +221,15 @@ impl Cutter<'_> {
     ) -> LogicalPlan {
         let number = self.stages.len();
         let output = Slot::new(format!("operator {number}"), operator.output_schema());
+        let upstream = Upstream::of(inputs.iter().copied());
+        if upstream.has_operators() {
+            // The groups that went in are not what comes out.
+            self.groups = None;
+        }
         self.stages.push(Stage {
             plans,
             operator: Box::new(operator),
-            upstream: Upstream::of(inputs.iter().copied()),
+            upstream,
             output: output.clone(),
         });
         Leaf::operator(output, result.clone(), number)
