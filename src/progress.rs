@@ -25,6 +25,9 @@ pub struct StreamingQueryProgress {
     pub batch_duration: u64,
     /// Rows read from all sources.
     pub num_input_rows: u64,
+    /// What became of them; not one of Spark's keys.
+    #[serde(default)]
+    pub rows: RowCounts,
     /// `numInputRows` over the time since the trigger before started; absent in a run's first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_rows_per_second: Option<f64>,
@@ -51,12 +54,70 @@ pub struct StreamingQueryProgress {
     pub observed_metrics: BTreeMap<String, serde_json::Value>,
 }
 
+/// What became of the rows that a batch read, each counted once: `read` is the sum of
+/// `contributed`, `filtered`, `late`, `duplicate`, `corrupt` and `castFailed`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RowCounts {
+    /// Records in the files.
+    pub read: u64,
+    /// Rows that an operator took in, or that went to the sink.
+    pub contributed: u64,
+    /// Rows that the query itself leaves out: WHERE, a join with a still table, a window of no
+    /// time, LIMIT.
+    pub filtered: u64,
+    /// Rows that the watermark had passed.
+    pub late: u64,
+    /// Rows whose key had been there before.
+    pub duplicate: u64,
+    /// Records that could not be read.
+    pub corrupt: u64,
+    /// Rows that came to nothing, and had a value that has not the type of its column.
+    pub cast_failed: u64,
+    /// Rows of earlier batches that a join let go without a partner, and gave out with NULLs. They
+    /// are no part of the sum.
+    pub unmatched_expired: u64,
+    /// Rejected rows that the table of rejected rows does not hold, since it is capped or off.
+    pub rejected_not_kept: u64,
+}
+
+impl RowCounts {
+    /// Rows that came to nothing, and not because the query says so.
+    pub fn rejected(&self) -> u64 {
+        self.late + self.duplicate + self.corrupt + self.cast_failed
+    }
+
+    /// Whether each row that was read is counted once.
+    pub fn adds_up(&self) -> bool {
+        self.read == self.contributed + self.filtered + self.rejected()
+    }
+}
+
+/// What became of the rows that went into one operator: `input` is the sum of the others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperatorRows {
+    /// Rows that went in.
+    pub input: u64,
+    /// Rows that it took in, or let pass.
+    pub contributed: u64,
+    /// Rows beyond a LIMIT.
+    pub filtered: u64,
+    /// Rows that the watermark had passed.
+    pub late: u64,
+    /// Rows whose key had been there before.
+    pub duplicate: u64,
+}
+
 /// What one operator with memory did in a batch.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StateOperatorProgress {
     /// Spark's name for the kind of operator: `stateStoreSave`, `dedupe` …
     pub operator_name: String,
+    /// What became of the rows that went in; not one of Spark's keys.
+    #[serde(default)]
+    pub rows: OperatorRows,
     /// Rows kept after the batch.
     pub num_rows_total: u64,
     /// Rows put in this batch.

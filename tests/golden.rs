@@ -45,7 +45,7 @@ macro_rules! areas {
 
 areas! {
     functions expressions stateless window session watermark aggregate duplicates limit join views
-    source json csv restart sinks errors
+    source json csv restart sinks errors rejected
 }
 
 #[test]

@@ -12,7 +12,25 @@ use serde::{Deserialize, Serialize};
 use crate::batch::BatchId;
 use crate::durable::{self, Disk, SealError};
 use crate::error::{Error, Result};
-use crate::time::Millis;
+use crate::time::{EventTimeMicros, Millis};
+
+/// The row whose event time has moved a watermark to where it is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WatermarkRow {
+    /// The batch that read it.
+    pub batch: BatchId,
+    /// The table that it is a row of.
+    pub source: String,
+    /// Its file, as the user would name it, and its line; `None`: the source does not know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// From 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// Its event time, in microseconds since 1970 UTC.
+    pub event_time_us: EventTimeMicros,
+}
 
 /// What a batch reads, and the times it lives by: everything needed to run it again the same way.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +39,9 @@ pub struct Offsets {
     /// The watermark that the batch runs with; `None`: the query has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_watermark_ms: Option<Millis>,
+    /// The row that has set this watermark; `None`: none has yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark_row: Option<WatermarkRow>,
     /// The batch's time: what `now()` is in its SQL.
     pub batch_timestamp_ms: Millis,
     /// Settings that hold as long as the checkpoint does.
@@ -37,6 +58,9 @@ pub struct Commit {
     /// The watermark of the next batch; `None`: the query has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_batch_watermark_ms: Option<Millis>,
+    /// The row that has set this watermark; `None`: none has yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next_watermark_row: Option<WatermarkRow>,
     /// Whether the watermark has risen so far that the next batch is due even without data. It is
     /// noted so that a crash between the two changes nothing: the batch is due after it, too.
     /// (Spark forgets it, and lets the next batch with data do both.)

@@ -30,8 +30,8 @@ pub mod show;
 #[cfg(test)]
 mod tests;
 
-pub use log::{Commit, Offsets};
+pub use log::{Commit, Offsets, WatermarkRow};
 pub use open::Checkpoint;
 pub use pinned::Pinned;
-pub use recovery::Recovery;
+pub use recovery::{Recovery, Watermark};
 pub use show::{Summary, pinned_facts, summary};

@@ -15,7 +15,7 @@
 
 use std::path::Path;
 
-use super::log::{BatchLog, Commit, Found, Offsets, corrupt};
+use super::log::{BatchLog, Commit, Found, Offsets, WatermarkRow, corrupt};
 use crate::batch::BatchId;
 use crate::durable::Disk;
 use crate::error::Result;
@@ -34,9 +34,9 @@ pub enum Recovery {
         /// Its number. If the sink holds it or a later one, the checkpoint is not the sink's.
         next: BatchId,
         /// Its watermark.
-        watermark_ms: Option<Millis>,
+        watermark: Watermark,
         /// The watermark of the batch before it: rows are late by that one.
-        previous_watermark_ms: Option<Millis>,
+        previous: Watermark,
         /// See [`Commit::no_data_batch_due`].
         no_data_batch_due: bool,
     },
@@ -47,8 +47,24 @@ pub enum Recovery {
         /// What was decided.
         offsets: Offsets,
         /// The watermark of the batch before it: rows are late by that one.
-        previous_watermark_ms: Option<Millis>,
+        previous: Watermark,
     },
+}
+
+/// A watermark, and the row that has set it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Watermark {
+    /// In milliseconds; `None`: the query has none.
+    pub ms: Option<Millis>,
+    /// `None`: no row has set it yet.
+    pub row: Option<WatermarkRow>,
+}
+
+impl Offsets {
+    /// The watermark that the batch runs with.
+    pub fn watermark(&self) -> Watermark {
+        Watermark { ms: self.batch_watermark_ms, row: self.watermark_row.clone() }
+    }
 }
 
 /// The recovery table. Torn newest files are set aside on the way.
@@ -90,8 +106,11 @@ fn after(
             Found::Whole(commit) => {
                 return Ok(Recovery::Continue {
                     next: newest + 1,
-                    watermark_ms: commit.next_batch_watermark_ms,
-                    previous_watermark_ms: decided.batch_watermark_ms,
+                    watermark: Watermark {
+                        ms: commit.next_batch_watermark_ms,
+                        row: commit.next_watermark_row,
+                    },
+                    previous: decided.watermark(),
                     no_data_batch_due: commit.no_data_batch_due,
                 });
             }
@@ -99,11 +118,11 @@ fn after(
             Found::Missing => return Err(missing(folder, commits, newest)),
         }
     }
-    let previous_watermark_ms = match newest.checked_sub(1) {
-        Some(before) => require(folder, offsets, before)?.batch_watermark_ms,
-        None => None,
+    let previous = match newest.checked_sub(1) {
+        Some(before) => require(folder, offsets, before)?.watermark(),
+        None => Watermark::default(),
     };
-    Ok(Recovery::Rerun { batch: newest, offsets: decided, previous_watermark_ms })
+    Ok(Recovery::Rerun { batch: newest, offsets: decided, previous })
 }
 
 /// No commit without its offsets, and no gap among the batches that are always kept. (Before

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::recovery::RETAINED;
-use super::{Checkpoint, Commit, Offsets, Pinned, Recovery, summary};
+use super::{Checkpoint, Commit, Offsets, Pinned, Recovery, Watermark, summary};
 use crate::batch::BatchId;
 use crate::durable::{Disk, Durability, names};
 use crate::error::Result;
@@ -35,10 +35,8 @@ fn decide(checkpoint: &mut Checkpoint, batch: BatchId) {
 }
 
 fn finish(checkpoint: &mut Checkpoint, batch: BatchId) {
-    let commit = Commit {
-        next_batch_watermark_ms: Some((batch as i64 + 1) * 1000),
-        no_data_batch_due: false,
-    };
+    let commit =
+        Commit { next_batch_watermark_ms: Some((batch as i64 + 1) * 1000), ..Commit::default() };
     checkpoint.write_commit(batch, &commit).unwrap();
     checkpoint.clean(&[true, false]).unwrap();
 }
@@ -57,14 +55,18 @@ fn planned(next: BatchId) -> Recovery {
     Recovery::Continue {
         no_data_batch_due: false,
         next,
-        watermark_ms: Some(next as i64 * 1000),
-        previous_watermark_ms: Some((next as i64 - 1) * 1000),
+        watermark: at(Some(next as i64 * 1000)),
+        previous: at(Some((next as i64 - 1) * 1000)),
     }
 }
 
 fn rerun(batch: BatchId) -> Recovery {
-    let previous_watermark_ms = batch.checked_sub(1).map(|b| b as i64 * 1000);
-    Recovery::Rerun { batch, offsets: offsets(batch), previous_watermark_ms }
+    let previous = at(batch.checked_sub(1).map(|b| b as i64 * 1000));
+    Recovery::Rerun { batch, offsets: offsets(batch), previous }
+}
+
+fn at(ms: Option<i64>) -> Watermark {
+    Watermark { ms, row: None }
 }
 
 /// What a new process finds after `damage` was done to the files of a stopped one.

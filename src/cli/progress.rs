@@ -35,13 +35,16 @@ fn plain(report: &StepReport) -> String {
     }
     if !progress.state_operators.is_empty() {
         line.push_str(&format!("  state {}", progress.state_rows()));
-        if progress.late_rows() > 0 {
-            line.push_str(&format!("  late {}", progress.late_rows()));
-        }
     }
-    let corrupt: u64 = progress.sources.iter().map(|source| source.num_corrupt_rows).sum();
-    if corrupt > 0 {
-        line.push_str(&format!("  corrupt {corrupt}"));
+    let rows = &progress.rows;
+    let rejected = [
+        ("late", rows.late),
+        ("duplicate", rows.duplicate),
+        ("corrupt", rows.corrupt),
+        ("mistyped", rows.cast_failed),
+    ];
+    for (name, count) in rejected.into_iter().filter(|(_, count)| *count > 0) {
+        line.push_str(&format!("  {name} {count}"));
     }
     line.push_str(&format!("  {} ms", progress.batch_duration));
     line

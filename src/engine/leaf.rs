@@ -18,6 +18,7 @@ use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
+use super::arrivals::ArrivalsNode;
 use super::watermark::{Observer, WatermarkExec};
 use crate::batch::Slot;
 use crate::error::{Error, Result};
@@ -63,14 +64,50 @@ impl Leaf {
         Self { slot, columns: None, schema, holds: Holds::Operator(stage) }.into_plan()
     }
 
+    /// The plan that is these columns of a slot's twin whose rows are numbered.
+    pub fn numbered(
+        slot: Slot,
+        columns: Vec<usize>,
+        schema: DFSchemaRef,
+        holds: Holds,
+    ) -> LogicalPlan {
+        Self { slot, columns: Some(columns), schema, holds }.into_plan()
+    }
+
+    /// The leaf that a plan is, if it is one.
+    pub fn of(plan: &LogicalPlan) -> Option<&Self> {
+        let LogicalPlan::Extension(extension) = plan else { return None };
+        extension.node.as_any().downcast_ref()
+    }
+
+    /// Where its rows are.
+    pub fn slot(&self) -> &Slot {
+        &self.slot
+    }
+
+    /// What its rows are.
+    pub fn kind(&self) -> Holds {
+        self.holds
+    }
+
+    /// Its columns, as those of the slot.
+    pub fn columns(&self) -> Vec<usize> {
+        let all = || (0..self.slot.schema().fields().len()).collect();
+        self.columns.clone().unwrap_or_else(all)
+    }
+
+    /// Its columns, as the nodes above know them.
+    pub fn df_schema(&self) -> &DFSchemaRef {
+        &self.schema
+    }
+
     fn into_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
 
     /// What the rows of a plan are, if the plan is a leaf.
     pub fn holds(plan: &LogicalPlan) -> Option<Holds> {
-        let LogicalPlan::Extension(extension) = plan else { return None };
-        Some(extension.node.as_any().downcast_ref::<Leaf>()?.holds)
+        Self::of(plan).map(Self::kind)
     }
 
     /// Whether a leaf of this plan is a stream, or the result of an operator over one.
@@ -187,6 +224,11 @@ impl ExtensionPlanner for OurNodes {
     ) -> PlanResult<Option<Arc<dyn ExecutionPlan>>> {
         if let Some(leaf) = node.as_any().downcast_ref::<Leaf>() {
             return leaf.slot.leaf(leaf.columns.as_ref()).map(Some);
+        }
+        if let (Some(node), [input]) =
+            (node.as_any().downcast_ref::<ArrivalsNode>(), physical_inputs)
+        {
+            return Ok(Some(node.exec(input.clone())));
         }
         let Some(watermark) = node.as_any().downcast_ref::<WatermarkNode>() else {
             return Ok(None);

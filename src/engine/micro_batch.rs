@@ -4,15 +4,19 @@ use std::collections::BTreeMap;
 
 use arrow::array::RecordBatch;
 
-use super::assemble::Stage;
+use super::assemble::{Brings, Stage};
+use super::ledger::{Account, ReadRows, account};
 use super::query::{Query, StepReport};
+use super::rejected::Judge;
 use super::report::{Durations, Given, Operated, Ran, report};
 use super::upstream::input_watermarks_ms;
-use crate::checkpoint::{Commit, Offsets};
+use super::watermark::Seen;
+use crate::batch::BatchId;
+use crate::checkpoint::{Commit, Offsets, WatermarkRow};
 use crate::error::{Error, Result};
 use crate::operators::Watermarks;
 use crate::sinks::OutputBatch;
-use crate::sources::{Admit, BadRecord};
+use crate::sources::{Admit, BadRecord, SourceRead};
 use crate::time::{Millis, Stopwatch};
 
 impl Query {
@@ -57,7 +61,7 @@ impl Query {
         self.batch_time.set(offsets.batch_timestamp_ms);
         took.mark("getBatch");
         took.mark("queryPlanning");
-        let (given, bad) = self.read(&offsets)?;
+        let (reads, bad_of_stills) = self.read(&offsets)?;
 
         // 4, 6. Event times are noted on the way into the operators, which run with the watermarks
         // fixed at the start of the batch. (5, judging quality, has no rules to judge by yet.)
@@ -65,6 +69,9 @@ impl Query {
         let late_ms = if self.one_watermark { evict_ms } else { self.late_ms };
         let watermarks = Watermarks { late_ms, evict_ms };
         let (mut operated, rows) = self.compute(watermarks)?;
+        let seen = self.advance_watermark(batch, &reads)?;
+        let (account, rejected) = self.account(batch, &offsets, &reads, &operated, late_ms)?;
+        self.clear_slots();
 
         // 7. State before output: a table never holds what the state does not know.
         for (states, operated) in self.states.iter_mut().zip(&mut operated) {
@@ -75,7 +82,10 @@ impl Query {
             operated.commit_ms = watch.millis() as u64;
         }
 
-        // 8. The output, under the batch's number.
+        // 8. The output, under the batch's number, and before it the rows that did not make it.
+        if let Some(rejected) = &rejected {
+            self.write_rejected(batch, rejected)?;
+        }
         let written = rows.iter().map(RecordBatch::num_rows).sum();
         let watermark = self.tracker.exists().then_some(watermarks.evict_ms);
         let output = OutputBatch { id: batch, rows, watermark };
@@ -83,17 +93,19 @@ impl Query {
         took.mark("addBatch");
 
         // 9. Done: from here on the batch is never run again.
-        let seen = self.tracker.advance();
         self.late_ms = watermarks.evict_ms;
+        self.late_row.clone_from(&offsets.watermark_row);
         self.no_data_batch_due = admit == Admit::Limited && self.watermark_has_work();
         let commit = Commit {
             next_batch_watermark_ms: self.tracker.exists().then(|| self.tracker.watermark_ms()),
+            next_watermark_row: self.tracker.row().cloned(),
             no_data_batch_due: self.no_data_batch_due,
         };
         self.checkpoint.write_commit(batch, &commit)?;
         took.mark("commitOffsets");
 
         // 10. Report, and get ready for the next.
+        let given: Vec<Given> = reads.iter().map(Given::of).collect();
         let progress = report(
             self,
             Ran {
@@ -102,6 +114,7 @@ impl Query {
                 offsets: &offsets,
                 given: &given,
                 operated: &operated,
+                account: &account,
                 written,
                 seen,
                 took,
@@ -118,7 +131,8 @@ impl Query {
         let needs_history: Vec<bool> =
             self.streams.iter().map(|stream| stream.source.needs_history()).collect();
         self.checkpoint.clean(&needs_history)?;
-        Ok(Some(StepReport { progress, bad, rows: output.rows }))
+        let bad = reads.into_iter().flat_map(|read| read.bad).chain(bad_of_stills).collect();
+        Ok(Some(StepReport { progress, bad, rejected, rows: output.rows }))
     }
 
     /// Asks each source how far it has got. `None`: no source has anything, and no operator waits
@@ -136,6 +150,7 @@ impl Query {
         }
         Ok(Some(Offsets {
             batch_watermark_ms: self.tracker.exists().then(|| self.tracker.watermark_ms()),
+            watermark_row: self.tracker.row().cloned(),
             batch_timestamp_ms: self.clock.now().max(self.last_batch_time),
             conf: BTreeMap::new(),
             sources: takes,
@@ -161,18 +176,17 @@ impl Query {
         }
     }
 
-    /// Fills the slots; gives the rows read and the bad lines of each stream.
-    fn read(&mut self, offsets: &Offsets) -> Result<(Vec<Given>, Vec<BadRecord>)> {
-        let mut given = vec![];
-        let mut bad = vec![];
+    /// Fills the slots; gives what each stream gave, without the rows, and the bad lines of still
+    /// tables.
+    fn read(&mut self, offsets: &Offsets) -> Result<(Vec<SourceRead>, Vec<BadRecord>)> {
+        let (mut reads, mut bad) = (vec![], vec![]);
         for (number, stream) in self.streams.iter_mut().enumerate() {
-            let rows = match offsets.sources.get(number).and_then(Option::as_ref) {
+            let mut read = match offsets.sources.get(number).and_then(Option::as_ref) {
                 Some(take) => stream.source.read(take)?,
-                None => Default::default(),
+                None => SourceRead::default(),
             };
-            given.push(Given { rows: rows.rows(), corrupt: rows.bad.len() });
-            bad.extend(rows.bad);
-            stream.slot.fill(rows.batches);
+            stream.slot.fill(std::mem::take(&mut read.batches));
+            reads.push(read);
         }
         for still in &mut self.stills {
             if !still.filled || still.table.changed() {
@@ -183,7 +197,84 @@ impl Query {
                 still.filled = true;
             }
         }
-        Ok((given, bad))
+        Ok((reads, bad))
+    }
+
+    /// Moves the watermark by what the batch has seen, for the batch after it.
+    fn advance_watermark(&mut self, batch: BatchId, reads: &[SourceRead]) -> Result<Option<Seen>> {
+        let (assembly, streams) = (&self.assembly, &self.streams);
+        let number_of = |clause: usize, seen: &Seen| -> Result<Option<(usize, u64)>> {
+            let Some(Some(trace)) = assembly.clauses.get(clause) else { return Ok(None) };
+            let stream = |slot: &str| streams.iter().position(|s| s.slot.name() == slot);
+            if let Some(leaf) = trace.passes().and_then(|t| assembly.numbered.leaf_of_twin(t)) {
+                return Ok(stream(leaf.slot.name()).map(|stream| (stream, seen.newest_row)));
+            }
+            assembly.numbered.fill()?;
+            let traced = trace.run(&assembly.planner, &assembly.task)?;
+            assembly.numbered.clear();
+            let newest = traced.times.iter().position(|time| *time == Some(seen.max_us));
+            Ok(newest.and_then(|row| {
+                let number = traced.numbers[row];
+                let leaf = assembly.numbered.leaves.get(number.leaf())?;
+                Some((stream(leaf.slot.name())?, number.row()))
+            }))
+        };
+        self.tracker.advance(|clause, seen| {
+            let Some((stream, row)) = number_of(clause, seen)? else { return Ok(None) };
+            let place = reads.get(stream).and_then(|read| read.places.find(row));
+            Ok(Some(WatermarkRow {
+                batch,
+                source: streams[stream].name.clone(),
+                line: place.as_ref().map(|place| place.line),
+                file: place.map(|place| place.file.to_string()),
+                event_time_us: seen.max_us,
+            }))
+        })
+    }
+
+    /// What became of each row, and the rejected ones.
+    fn account(
+        &mut self,
+        batch: BatchId,
+        offsets: &Offsets,
+        reads: &[SourceRead],
+        operated: &[Operated],
+        late_ms: Millis,
+    ) -> Result<(Account, Option<RecordBatch>)> {
+        let of_stages = self.input_watermarks_ms(late_ms);
+        let rows = self.streams.iter().zip(reads).map(|(stream, read)| ReadRows {
+            slot: stream.slot.name(),
+            rows: read.places.rows() as usize,
+            bad: &read.bad,
+            mistyped: &read.mistyped,
+        });
+        let rows: Vec<ReadRows<'_>> = rows.collect();
+        let mut account = account(&self.assembly, &rows, operated, &of_stages)?;
+        let unmatched: usize = operated.iter().map(|o| o.processed.unmatched).sum();
+        account.rows.unmatched_expired = unmatched as u64;
+        let row = match self.one_watermark {
+            true => offsets.watermark_row.clone(),
+            false => self.late_row.clone(),
+        };
+        let late_ms = self.tracker.exists().then_some(late_ms);
+        let judge = Judge { batch, late_ms, row: row.as_ref() };
+        let rejected = match self.rejected(offsets, reads, &account, &judge)? {
+            Some((table, left_out)) => {
+                account.rows.rejected_not_kept = left_out;
+                Some(table)
+            }
+            None => {
+                account.rows.rejected_not_kept = account.rows.rejected();
+                None
+            }
+        };
+        Ok((account, rejected))
+    }
+
+    fn clear_slots(&self) {
+        let outputs = self.assembly.stages.iter().map(|stage| &stage.output);
+        let streams = self.streams.iter().map(|stream| &stream.slot);
+        outputs.chain(streams).for_each(|slot| slot.fill(vec![]));
     }
 
     /// Runs the stages one after the other, then the plan that leads to the sink.
@@ -193,6 +284,9 @@ impl Query {
         let evict = self.input_watermarks_ms(watermarks.evict_ms);
         let stages = self.assembly.stages.iter_mut().zip(&mut self.states);
         for ((stage, states), (late_ms, evict_ms)) in stages.zip(late.into_iter().zip(evict)) {
+            if stage.inflows.iter().any(|inflow| inflow.brings == Brings::NumberedRows) {
+                self.assembly.numbered.fill()?;
+            }
             let run = |plan| crate::plan::run(plan, &self.assembly.task);
             let inputs = stage.plans.iter().map(run).collect::<Result<Vec<_>>>()?;
             let watch = Stopwatch::start();
@@ -202,13 +296,12 @@ impl Query {
             stage.output.fill(std::mem::take(&mut processed.output));
             operated.push(Operated { processed, updates_ms, commit_ms: 0 });
         }
+        let passing = self.assembly.passing.iter();
+        if passing.into_iter().any(|inflow| inflow.brings == Brings::NumberedRows) {
+            self.assembly.numbered.fill()?;
+        }
         let rows = self.assembly.run_result()?;
-        for stage in &self.assembly.stages {
-            stage.output.fill(vec![]);
-        }
-        for stream in &self.streams {
-            stream.slot.fill(vec![]);
-        }
+        self.assembly.numbered.clear();
         Ok((operated, rows))
     }
 }

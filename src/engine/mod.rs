@@ -23,20 +23,24 @@
 //! batch time, so it computes the same rows; if its output is in the table already, the sink sees
 //! the transaction and leaves it alone.
 
+mod arrivals;
 pub mod assemble;
 pub mod context;
 pub mod frame;
 pub mod handle;
 mod json_functions;
 mod leaf;
+mod ledger;
 mod micro_batch;
 mod pane;
 pub mod pipeline;
 pub mod query;
+pub mod rejected;
 mod report;
 pub mod result;
 pub mod settings;
 pub mod tables;
+mod trace;
 pub mod trigger;
 mod upstream;
 pub mod watermark;

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 
 use super::json_functions;
-use super::query::{OpenSink, Origin, Query, QueryParts};
+use super::query::{OpenRejected, OpenSink, Origin, Query, QueryParts, RejectedRows};
+use super::rejected;
 use super::result::sink_schema;
 use super::settings::Settings;
 use super::trigger::Trigger;
@@ -96,7 +97,12 @@ pub struct PlannedQuery {
     /// The columns of the result.
     pub schema: SchemaRef,
     settings: Settings,
+    /// How many rejected rows of a batch are kept; `None`: none, and there is no table of them.
+    keeps_rejected: Option<Most>,
 }
+
+/// At most so many, or all.
+type Most = Option<usize>;
 
 impl Pipeline {
     /// Plans a pipeline's text. `name` is what errors call it.
@@ -145,18 +151,20 @@ impl Pipeline {
     pub fn open(&self, query: &PlannedQuery) -> Result<Query> {
         let project = &self.project;
         let open_sink = delta_sink(project.table(&query.name), project.disk);
-        self.open_with(query, open_sink, true)
+        let table = project.table(&rejected_table(&query.name));
+        self.open_with(query, open_sink, Some(rejected_sink(table, project.disk)), true)
     }
 
     /// Opens one of the queries on its checkpoint and a sink of the caller's.
     pub fn open_into(&self, query: &PlannedQuery, open_sink: OpenSink<'_>) -> Result<Query> {
-        self.open_with(query, open_sink, false)
+        self.open_with(query, open_sink, None, false)
     }
 
     fn open_with(
         &self,
         query: &PlannedQuery,
         open_sink: OpenSink<'_>,
+        open_rejected: Option<OpenRejected>,
         replaces_rows: bool,
     ) -> Result<Query> {
         let origins = query.plan.reads.iter().map(|read| self.origin(read));
@@ -174,6 +182,10 @@ impl Pipeline {
             no_data_batches: query.settings.no_data_batches,
             one_watermark: query.settings.one_watermark,
             source_facts: self.inferred_columns(query),
+            rejected: match query.keeps_rejected {
+                Some(most) => RejectedRows::Kept { most, open: open_rejected, sink: None },
+                None => RejectedRows::Off,
+            },
         })
     }
 
@@ -349,6 +361,7 @@ fn plan_query(
         Some(interval) => Trigger::parse_interval(interval)?,
         None => Trigger::default(),
     };
+    let keeps_rejected = keeps_rejected(properties)?;
     let plan = catalog.plan(definition)?;
     plan.check(sql_mode(mode), settings.checks)?;
     let schema = sink_schema(plan.plan.schema().as_arrow())?;
@@ -365,6 +378,49 @@ fn plan_query(
         upstream,
         schema,
         settings,
+        keeps_rejected,
+    })
+}
+
+/// The properties `rejected.enabled` and `rejected.max_rows_per_batch`.
+fn keeps_rejected(properties: &Options) -> Result<Option<Most>> {
+    let invalid = |key: &str, value: &str, hint: &str| {
+        let what = format!("'{value}' is no value of {key}");
+        properties.locate(Error::sql("INVALID_PROPERTY_VALUE", what).about(key).hint(hint))
+    };
+    let (enabled, most) = ("rejected.enabled", "rejected.max_rows_per_batch");
+    match properties.get(enabled) {
+        None => {}
+        Some(word) if word.eq_ignore_ascii_case("true") => {}
+        Some(word) if word.eq_ignore_ascii_case("false") => return Ok(None),
+        Some(word) => return Err(invalid(enabled, word, "write 'true' or 'false'")),
+    }
+    match properties.get(most) {
+        None => Ok(Some(None)),
+        Some(rows) => match rows.parse() {
+            Ok(rows) => Ok(Some(Some(rows))),
+            Err(_) => Err(invalid(most, rows, "write a number of rows, such as '1000'")),
+        },
+    }
+}
+
+/// The table of the rows that a query rejects.
+pub fn rejected_table(query: &str) -> String {
+    format!("{query}__rejected")
+}
+
+/// Makes the table of rejected rows in a folder.
+pub(super) fn rejected_sink(path: PathBuf, disk: Disk) -> OpenRejected {
+    Box::new(move |query_id| {
+        Ok(Box::new(DeltaSink::open(DeltaSinkOptions {
+            path,
+            app_id: query_id.to_string(),
+            schema: rejected::schema(),
+            mode: OutputMode::Append,
+            keys: vec![],
+            event_time: None,
+            disk,
+        })?))
     })
 }
 

@@ -9,7 +9,7 @@ use datafusion::logical_expr::LogicalPlan;
 use super::assemble::{Assembly, assemble};
 use super::watermark::{Policy, Tracker};
 use crate::batch::BatchId;
-use crate::checkpoint::{Checkpoint, Offsets, Pinned, Recovery};
+use crate::checkpoint::{Checkpoint, Offsets, Pinned, Recovery, Watermark, WatermarkRow};
 use crate::durable::Disk;
 use crate::error::{Error, Result};
 use crate::operators::StateShape;
@@ -76,6 +76,26 @@ pub struct QueryParts<'a> {
     pub one_watermark: bool,
     /// Facts about the sources that the checkpoint holds the query to, by name.
     pub source_facts: BTreeMap<String, String>,
+    /// Where rejected rows go.
+    pub rejected: RejectedRows,
+}
+
+/// Makes the sink of rejected rows, for the query of this identity, when the first one is there.
+pub type OpenRejected = Box<dyn FnOnce(&str) -> Result<Box<dyn Sink>> + Send>;
+
+/// Where rejected rows go.
+pub enum RejectedRows {
+    /// They are counted, and nothing else.
+    Off,
+    /// Into reports, and a table.
+    Kept {
+        /// So many of one batch, at most; `None`: all.
+        most: Option<usize>,
+        /// Makes the table; `None`: they go into reports alone, or it is made.
+        open: Option<OpenRejected>,
+        /// The table, once it is made.
+        sink: Option<Box<dyn Sink>>,
+    },
 }
 
 /// A streaming query that steps on command.
@@ -101,6 +121,9 @@ pub struct Query {
     pub(super) unfinished: Option<Offsets>,
     /// The watermark that the batch before ran with: what is late.
     pub(super) late_ms: Millis,
+    /// The row that has set it.
+    pub(super) late_row: Option<WatermarkRow>,
+    pub(super) rejected_rows: RejectedRows,
     /// Whether the watermark has risen so far that the next batch is due even without data.
     pub(super) no_data_batch_due: bool,
     /// The batch time before, which the next one never falls behind.
@@ -112,6 +135,8 @@ pub struct Query {
 
 /// A stream, and where its rows go.
 pub(super) struct Stream {
+    /// The table that is read.
+    pub(super) name: String,
     pub(super) source: Box<dyn Source>,
     pub(super) slot: crate::batch::Slot,
     pub(super) last: Option<Take>,
@@ -132,6 +157,8 @@ pub struct StepReport {
     pub progress: StreamingQueryProgress,
     /// The lines that were no rows.
     pub bad: Vec<BadRecord>,
+    /// The rows that were rejected: see [`super::rejected::schema`].
+    pub rejected: Option<arrow::array::RecordBatch>,
     /// The rows that went to the sink.
     pub rows: Vec<arrow::array::RecordBatch>,
 }
@@ -160,22 +187,22 @@ impl Query {
         })?;
         // Before the history: what is torn is set aside here.
         let recovery = checkpoint.recovery()?;
-        let (streams, stills) = join_origins(parts.origins, &assembly, &checkpoint)?;
+        let (streams, stills) = join_origins(parts.origins, &parts.plan, &assembly, &checkpoint)?;
         check_sink(&recovery, sink.as_mut())?;
         let no_data_batch_due =
             matches!(recovery, Recovery::Continue { no_data_batch_due: true, .. });
-        let (next, unfinished, global_ms, late_ms): (BatchId, _, _, _) = match recovery {
-            Recovery::Fresh => (0, None, 0, 0),
-            Recovery::Continue { next, watermark_ms, previous_watermark_ms, .. } => {
-                (next, None, watermark_ms.unwrap_or(0), previous_watermark_ms.unwrap_or(0))
+        let (next, unfinished, global, late): (BatchId, _, _, _) = match recovery {
+            Recovery::Fresh => (0, None, Watermark::default(), Watermark::default()),
+            Recovery::Continue { next, watermark, previous, .. } => {
+                (next, None, watermark, previous)
             }
-            Recovery::Rerun { batch, offsets, previous_watermark_ms } => {
-                let watermark = offsets.batch_watermark_ms.unwrap_or(0);
-                (batch, Some(offsets), watermark, previous_watermark_ms.unwrap_or(0))
+            Recovery::Rerun { batch, offsets, previous } => {
+                (batch, Some(offsets.clone()), offsets.watermark(), previous)
             }
         };
         let states = open_states(&assembly, &parts.checkpoint, parts.disk, next.checked_sub(1))?;
-        let tracker = Tracker::new(parts.policy, assembly.watermarks.clone(), global_ms);
+        let clauses = assembly.watermarks.clone();
+        let tracker = Tracker::new(parts.policy, clauses, global.ms.unwrap_or(0), global.row);
         Ok(Query {
             name: parts.name,
             run_id: uuid::Uuid::new_v4().to_string(),
@@ -193,7 +220,9 @@ impl Query {
             next,
             last_batch_time: unfinished.as_ref().map_or(0, |o| o.batch_timestamp_ms),
             unfinished,
-            late_ms,
+            late_ms: late.ms.unwrap_or(0),
+            late_row: late.row,
+            rejected_rows: parts.rejected,
             no_data_batch_due,
             last_trigger_start: None,
             broken: false,
@@ -229,6 +258,7 @@ impl Query {
 /// Gives each origin its slot and columns, and each stream its past.
 fn join_origins(
     origins: Vec<Origin>,
+    plan: &QueryPlan,
     assembly: &Assembly,
     checkpoint: &Checkpoint,
 ) -> Result<(Vec<Stream>, Vec<Still>)> {
@@ -247,7 +277,8 @@ fn join_origins(
                     source.decided(take)?;
                 }
                 let last = history.into_iter().next_back();
-                streams.push(Stream { source, slot: input.slot.clone(), last });
+                let name = plan.reads[read].table.clone();
+                streams.push(Stream { name, source, slot: input.slot.clone(), last });
             }
             Origin::Still(table) => stills.push(Still {
                 table,

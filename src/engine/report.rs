@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ledger::Account;
 use super::query::Query;
 use super::upstream::from_the_sink;
 use super::watermark::Seen;
@@ -11,6 +12,7 @@ use crate::operators::Processed;
 use crate::progress::{
     SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress,
 };
+use crate::sources::SourceRead;
 use crate::time::{Millis, Stopwatch, iso_millis, micros_to_millis};
 
 /// How long the steps of a batch took, by Spark's names: `addBatch` is reading, computing, state and
@@ -50,6 +52,14 @@ pub struct Given {
     pub corrupt: usize,
 }
 
+impl Given {
+    /// What a read gave.
+    pub fn of(read: &SourceRead) -> Self {
+        let corrupt = read.bad.len();
+        Self { rows: read.places.rows() as usize, corrupt }
+    }
+}
+
 /// What one operator did in a batch, and how long it took, in milliseconds.
 pub struct Operated {
     /// What it did.
@@ -72,6 +82,8 @@ pub struct Ran<'a> {
     pub given: &'a [Given],
     /// What each operator did.
     pub operated: &'a [Operated],
+    /// What became of the rows.
+    pub account: &'a Account,
     /// Rows handed to the sink.
     pub written: usize,
     /// The event times of the first watermark that saw any.
@@ -112,12 +124,13 @@ pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
         batch_id: ran.batch,
         batch_duration: millis as u64,
         num_input_rows: rows as u64,
+        rows: ran.account.rows,
         input_rows_per_second: arrival(rows),
         processed_rows_per_second: processing(rows),
         duration_ms: steps,
         event_time: event_time(ran.seen, &watermark),
         watermark,
-        state_operators: state_operators(query, ran.operated),
+        state_operators: state_operators(query, ran.operated, ran.account),
         sources: sources.collect(),
         sink: SinkProgress {
             description: query.sink.description(),
@@ -141,11 +154,16 @@ fn event_time(seen: Option<Seen>, watermark: &Option<String>) -> BTreeMap<String
 }
 
 /// The operator nearest to the sink comes first, and of two side by side the left one, as in Spark.
-fn state_operators(query: &Query, operated: &[Operated]) -> Vec<StateOperatorProgress> {
+fn state_operators(
+    query: &Query,
+    operated: &[Operated],
+    account: &Account,
+) -> Vec<StateOperatorProgress> {
     let one = |number: usize| {
         let (states, done) = (&query.states[number], &operated[number]);
         StateOperatorProgress {
             operator_name: query.assembly.stages[number].operator.name().to_string(),
+            rows: account.operators.get(number).copied().unwrap_or_default(),
             num_rows_total: states.iter().map(|state| state.table().len() as u64).sum(),
             num_rows_updated: done.processed.updated as u64,
             num_rows_removed: done.processed.removed as u64,

@@ -18,6 +18,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
+use crate::checkpoint::WatermarkRow;
 use crate::error::Result;
 use crate::operators::late::event_times;
 use crate::time::{EventTimeMicros, Millis, micros_to_millis};
@@ -31,6 +32,8 @@ pub struct Seen {
     pub min_us: EventTimeMicros,
     /// The newest event time.
     pub max_us: EventTimeMicros,
+    /// Which row had it, from 0, the first if several.
+    pub newest_row: u64,
     /// Their sum, for the average.
     pub sum_us: i128,
 }
@@ -44,7 +47,9 @@ impl Seen {
             let time = if micros.is_null(row) { 0 } else { micros.value(row) };
             let first = self.rows == 0;
             self.min_us = if first { time } else { self.min_us.min(time) };
-            self.max_us = if first { time } else { self.max_us.max(time) };
+            if first || time > self.max_us {
+                (self.max_us, self.newest_row) = (time, self.rows);
+            }
             self.sum_us += i128::from(time);
             self.rows += 1;
         }
@@ -91,6 +96,8 @@ pub struct Tracker {
     policy: Policy,
     nodes: Vec<Node>,
     global_ms: Millis,
+    /// The row that has set it.
+    row: Option<WatermarkRow>,
 }
 
 #[derive(Debug)]
@@ -98,16 +105,21 @@ struct Node {
     delay_ms: Millis,
     observer: Observer,
     watermark_ms: Option<Millis>,
+    row: Option<WatermarkRow>,
 }
 
 impl Tracker {
-    /// A tracker for these nodes (their delays in milliseconds), which starts at `global_ms`.
-    pub fn new(policy: Policy, nodes: Vec<(Millis, Observer)>, global_ms: Millis) -> Self {
-        let nodes = nodes
-            .into_iter()
-            .map(|(delay_ms, observer)| Node { delay_ms, observer, watermark_ms: None })
-            .collect();
-        Self { policy, nodes, global_ms }
+    /// A tracker for these nodes (their delays in milliseconds), which starts at `global_ms`, set by
+    /// this row.
+    pub fn new(
+        policy: Policy,
+        nodes: Vec<(Millis, Observer)>,
+        global_ms: Millis,
+        row: Option<WatermarkRow>,
+    ) -> Self {
+        let node =
+            |(delay_ms, observer)| Node { delay_ms, observer, watermark_ms: None, row: None };
+        Self { policy, nodes: nodes.into_iter().map(node).collect(), global_ms, row }
     }
 
     /// Whether the query has a watermark at all.
@@ -120,25 +132,42 @@ impl Tracker {
         self.global_ms
     }
 
-    /// Takes in what the batch has seen; gives the times of the first node that saw any.
-    pub fn advance(&mut self) -> Option<Seen> {
+    /// The row that has set that watermark; `None`: none has yet.
+    pub fn row(&self) -> Option<&WatermarkRow> {
+        self.row.as_ref()
+    }
+
+    /// Takes in what the batch has seen; gives the times of the first node that saw any. `newest`
+    /// says which row the newest one was that a node (by its number) saw.
+    pub fn advance(
+        &mut self,
+        mut newest: impl FnMut(usize, &Seen) -> Result<Option<WatermarkRow>>,
+    ) -> Result<Option<Seen>> {
         let mut first = None;
-        for node in &mut self.nodes {
+        for (number, node) in self.nodes.iter_mut().enumerate() {
             let seen = node.observer.take();
             if seen.rows == 0 {
                 continue;
             }
             let candidate = micros_to_millis(seen.max_us).saturating_sub(node.delay_ms);
-            node.watermark_ms = Some(node.watermark_ms.map_or(candidate, |w| w.max(candidate)));
+            if node.watermark_ms.is_none_or(|watermark| candidate > watermark) {
+                node.watermark_ms = Some(candidate);
+                // What is behind the watermark already moves nothing.
+                node.row = if candidate > self.global_ms { newest(number, &seen)? } else { None };
+            }
             first.get_or_insert(seen);
         }
-        let marks = self.nodes.iter().map(|node| node.watermark_ms.unwrap_or(0));
+        let of_node = |node: &&Node| node.watermark_ms.unwrap_or(0);
         let chosen = match self.policy {
-            Policy::Min => marks.min(),
-            Policy::Max => marks.max(),
+            Policy::Min => self.nodes.iter().min_by_key(of_node),
+            Policy::Max => self.nodes.iter().max_by_key(of_node),
         };
-        self.global_ms = self.global_ms.max(chosen.unwrap_or(0));
-        first
+        if let Some((ms, node)) = chosen.map(|node| (of_node(&node), node))
+            && ms > self.global_ms
+        {
+            (self.global_ms, self.row) = (ms, node.row.clone());
+        }
+        Ok(first)
     }
 }
 
@@ -230,7 +259,7 @@ mod tests {
 
     fn two(policy: Policy) -> (Observer, Observer, Tracker) {
         let (a, b) = (Observer::default(), Observer::default());
-        let tracker = Tracker::new(policy, vec![(1, a.clone()), (2, b.clone())], 0);
+        let tracker = Tracker::new(policy, vec![(1, a.clone()), (2, b.clone())], 0, None);
         (a, b, tracker)
     }
 
@@ -238,10 +267,10 @@ mod tests {
     fn never_falls() {
         let (a, b, mut tracker) = two(Policy::Max);
         see(&a, &[10_000]);
-        tracker.advance();
+        tracker.advance(|_, _| Ok(None)).unwrap();
         assert_eq!(tracker.watermark_ms(), 9);
         see(&b, &[3_000]);
-        tracker.advance();
+        tracker.advance(|_, _| Ok(None)).unwrap();
         assert_eq!(tracker.watermark_ms(), 9);
     }
 
@@ -249,10 +278,10 @@ mod tests {
     fn a_silent_stream_holds_the_slowest_at_1970() {
         let (a, b, mut tracker) = two(Policy::Min);
         see(&a, &[10_000]);
-        tracker.advance();
+        tracker.advance(|_, _| Ok(None)).unwrap();
         assert_eq!(tracker.watermark_ms(), 0);
         see(&b, &[8_000]);
-        tracker.advance();
+        tracker.advance(|_, _| Ok(None)).unwrap();
         assert_eq!(tracker.watermark_ms(), 6);
     }
 }

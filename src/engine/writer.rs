@@ -6,8 +6,8 @@ use std::path::PathBuf;
 
 use super::frame::StreamFrame;
 use super::handle::StreamingQuery;
-use super::pipeline::{delta_sink, sql_mode};
-use super::query::{OpenSink, Query, QueryParts};
+use super::pipeline::{delta_sink, rejected_sink, rejected_table, sql_mode};
+use super::query::{OpenSink, Query, QueryParts, RejectedRows};
 use super::trigger::Trigger;
 use super::watermark::Policy;
 use crate::error::{Error, Result};
@@ -111,12 +111,18 @@ impl StreamWriter {
         let (plan, origins) = self.frame.query(&self.name)?;
         sql::check(&plan.plan, sql_mode(mode), Checks::default()).map_err(in_rust)?;
         let checkpoint = self.folder("checkpointLocation", project.checkpoint(&self.name));
+        let to_delta = console.is_none() && self.format.eq_ignore_ascii_case("delta");
+        let rejected = to_delta.then(|| {
+            let table = self.folder("path", project.table(&self.name));
+            let name = table.file_name().unwrap_or_default().to_string_lossy();
+            rejected_sink(table.with_file_name(rejected_table(&name)), project.disk)
+        });
         let query = Query::open(QueryParts {
             name: self.name.clone(),
             plan,
             origins,
             mode,
-            replaces_rows: console.is_none() && self.format.eq_ignore_ascii_case("delta"),
+            replaces_rows: to_delta,
             open_sink: self.sink(console)?,
             checkpoint,
             disk: project.disk,
@@ -125,6 +131,7 @@ impl StreamWriter {
             no_data_batches: true,
             one_watermark: false,
             source_facts: BTreeMap::new(),
+            rejected: RejectedRows::Kept { most: None, open: rejected, sink: None },
         })?;
         StreamingQuery::start(query, self.trigger, project.clock.clone(), Box::new(|_| {}))
     }

@@ -237,7 +237,7 @@ impl Operator for Aggregate {
             Emit::All => self.finish(state.table().rows()?)?,
         };
         let removed = if lets_go { state.expire(evict_us)? } else { 0 };
-        Ok(Processed { output, updated, removed, late, duplicates: 0 })
+        Ok(Processed { output, updated, removed, late, ..Processed::default() })
     }
 
     fn waits_for_watermark(&self) -> bool {

@@ -7,7 +7,7 @@
 //! rows of the batch
 //!   → without those that are late                 by their event time, be it in the key or not
 //!   → without those whose key is kept, or came earlier in the batch
-//!   → their keys are kept                         until the time that `Forget` says
+//!   → their keys are kept, with the batch         until the time that `Forget` says
 //!   → out
 //! ```
 //!
@@ -17,13 +17,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
-use arrow::compute::take_record_batch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{filter_record_batch, take_arrays, take_record_batch};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
-use super::late::{drop_late, event_times};
-use super::{Operator, Processed, StateShape, Watermarks, only};
-use crate::batch::with_rows;
+use super::late::{event_times, in_time};
+use super::{Duplicate, Operator, Processed, StateShape, Watermarks, only};
+use crate::batch::{BatchId, with_rows};
 use crate::error::Result;
 use crate::state::StateStore;
 
@@ -59,8 +59,9 @@ impl Deduplicate {
         Self { schema, keys, event_time, forget }
     }
 
-    /// The rows of state for some rows: the key, then the time at which it is forgotten.
-    fn kept(&self, rows: &RecordBatch, shape: &StateShape) -> Result<RecordBatch> {
+    /// The rows of state for some rows: the key, then the time at which it is forgotten, then the
+    /// batch.
+    fn kept(&self, rows: &RecordBatch, shape: &StateShape, batch: BatchId) -> Result<RecordBatch> {
         let mut columns: Vec<ArrayRef> =
             self.keys.iter().map(|&key| rows.column(key).clone()).collect();
         if let (Some(time), Some(delay_us)) = (self.event_time, self.delay_us()) {
@@ -75,7 +76,40 @@ impl Deduplicate {
             };
             columns.push(Arc::new(until));
         }
+        columns.push(Arc::new(Int64Array::from(vec![batch as i64; rows.num_rows()])));
         with_rows(&shape.schema, columns, rows.num_rows())
+    }
+
+    /// Lets the first row of each key out. `numbers`: which of all rows of the batch these are.
+    fn take_first(
+        &self,
+        state: &mut StateStore,
+        shape: &StateShape,
+        rows: &RecordBatch,
+        numbers: &[u64],
+        done: &mut Processed,
+    ) -> Result<()> {
+        let keys = self.kept(rows, shape, state.batch())?;
+        let first = state.put_new(&keys)?;
+        done.updated += first.len();
+        if !first.is_empty() {
+            done.output.push(take_record_batch(rows, &first)?);
+        }
+        if first.len() == rows.num_rows() {
+            return Ok(());
+        }
+        let mut is_first = vec![false; rows.num_rows()];
+        first.values().iter().for_each(|&row| is_first[row as usize] = true);
+        let again: UInt32Array =
+            (0..rows.num_rows() as u32).filter(|&row| !is_first[row as usize]).map(Some).collect();
+        let sought = take_arrays(&keys.columns()[..shape.lookup], &again, None)?;
+        let batches = state.table().value_of_each(&sought, again.len(), shape.keys)?;
+        let batches = batches.as_primitive::<Int64Type>().iter();
+        done.duplicates.extend(again.values().iter().zip(batches).map(|(&row, batch)| Duplicate {
+            row: numbers[row as usize],
+            first: batch.and_then(|batch| BatchId::try_from(batch).ok()),
+        }));
+        Ok(())
     }
 
     fn delay_us(&self) -> Option<i64> {
@@ -101,9 +135,11 @@ impl Deduplicate {
         if self.forget == Forget::AtEventTime {
             lookup = fields.len();
         }
+        let keys = fields.len();
+        fields.push(Field::new("batch", DataType::Int64, true));
         StateShape {
             name: "keys",
-            keys: fields.len(),
+            keys,
             lookup,
             schema: Arc::new(Schema::new(fields)),
             expiry,
@@ -136,18 +172,23 @@ impl Operator for Deduplicate {
     ) -> Result<Processed> {
         let (state, shape) = (only(states)?, self.state_shape());
         let mut done = Processed::default();
-        for mut rows in only(inputs)? {
-            if let Some(time) = self.event_time {
-                let (in_time, late) = drop_late(rows, time, marks.late_ms)?;
-                done.late += late;
-                rows = in_time;
-            }
-            let first = state.put_new(&self.kept(&rows, &shape)?)?;
-            done.updated += first.len();
-            done.duplicates += rows.num_rows() - first.len();
-            if !first.is_empty() {
-                done.output.push(take_record_batch(&rows, &first)?);
-            }
+        let mut before = 0;
+        for rows in only(inputs)? {
+            let in_time = match self.event_time {
+                Some(time) => in_time(rows.column(time), marks.late_ms)?,
+                None => BooleanArray::from(vec![true; rows.num_rows()]),
+            };
+            done.late += rows.num_rows() - in_time.true_count();
+            let numbers = in_time.values().set_indices().map(|row| before + row as u64);
+            let numbers: Vec<u64> = numbers.collect();
+            before += rows.num_rows() as u64;
+            self.take_first(
+                state,
+                &shape,
+                &filter_record_batch(&rows, &in_time)?,
+                &numbers,
+                &mut done,
+            )?;
         }
         if shape.expiry.is_some() {
             done.removed = state.expire(marks.evict_ms.saturating_mul(1000))?;

@@ -35,16 +35,20 @@ pub fn event_times(column: &ArrayRef) -> Result<Int64Array> {
 /// Parts rows into those in time and the number of those that are late, by the event time in
 /// column `time` (see [`event_times`]).
 pub fn drop_late(rows: RecordBatch, time: usize, late_ms: Millis) -> Result<(RecordBatch, usize)> {
-    let micros = event_times(rows.column(time))?;
-    let limit = late_ms.saturating_mul(1000);
-    let in_time: BooleanArray = (0..micros.len())
-        .map(|row| Some(micros.is_null(row) || micros.value(row) > limit))
-        .collect();
+    let in_time = in_time(rows.column(time), late_ms)?;
     let late = in_time.len() - in_time.true_count();
     if late == 0 {
         return Ok((rows, 0));
     }
     Ok((filter_record_batch(&rows, &in_time)?, late))
+}
+
+/// For each event time of a column whether it is in time.
+pub fn in_time(times: &ArrayRef, late_ms: Millis) -> Result<BooleanArray> {
+    let micros = event_times(times)?;
+    let limit = late_ms.saturating_mul(1000);
+    let in_time = (0..micros.len()).map(|row| micros.is_null(row) || micros.value(row) > limit);
+    Ok(in_time.map(Some).collect())
 }
 
 #[cfg(test)]

@@ -59,10 +59,11 @@ impl Operator for Limit {
             _ => kept.column(0).as_primitive::<Int64Type>().value(0) as usize,
         };
         let mut passed = before;
-        let mut output = vec![];
+        let (mut output, mut surplus) = (vec![], 0);
         for rows in only(inputs)? {
             let take = rows.num_rows().min(self.rows.saturating_sub(passed));
             passed += take;
+            surplus += rows.num_rows() - take;
             if take > 0 {
                 output.push(rows.slice(0, take));
             }
@@ -71,7 +72,8 @@ impl Operator for Limit {
             let count = Arc::new(Int64Array::from(vec![passed as i64]));
             state.put(&RecordBatch::try_new(state.table().schema().clone(), vec![count])?)?;
         }
-        Ok(Processed { updated: usize::from(passed > before), output, ..Processed::default() })
+        let updated = usize::from(passed > before);
+        Ok(Processed { updated, output, surplus, ..Processed::default() })
     }
 
     fn waits_for_watermark(&self) -> bool {

@@ -27,6 +27,7 @@ pub mod session;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+use crate::batch::BatchId;
 use crate::error::{Error, Result};
 use crate::state::StateStore;
 
@@ -57,7 +58,21 @@ pub struct Processed {
     /// What came too late: rows, or groups for an aggregation, as Spark counts.
     pub late: usize,
     /// Rows whose key had been there before.
-    pub duplicates: usize,
+    pub duplicates: Vec<Duplicate>,
+    /// Rows that the operator let fall because the query says so (LIMIT): the last ones of all that
+    /// went in.
+    pub surplus: usize,
+    /// Rows that the watermark let go without a partner, and that came out with NULLs for one.
+    pub unmatched: usize,
+}
+
+/// A row whose key had been there before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Duplicate {
+    /// Which one of all rows that went in, from 0.
+    pub row: u64,
+    /// The batch whose row came out in its place.
+    pub first: Option<BatchId>,
 }
 
 /// The one table or input of an operator that has just one.

@@ -206,7 +206,7 @@ impl Operator for Sessions {
                 closed
             }
         };
-        Ok(Processed { output, updated: merged.sessions, removed, late, duplicates: 0 })
+        Ok(Processed { output, updated: merged.sessions, removed, late, ..Processed::default() })
     }
 
     fn waits_for_watermark(&self) -> bool {

@@ -15,7 +15,8 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 pub(super) use self::reader::CsvReader;
-use self::record::{Records, Syntax};
+pub(super) use self::record::Records;
+use self::record::Syntax;
 use super::bytes::{self, Encoding};
 use super::json::{CORRUPT_RECORD, Column, LineEnd, Mode};
 use super::options::{Options, Rule};

@@ -10,13 +10,14 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use serde_json::{Value, json};
 
 use super::delta_log::{Commit, DataFile, DeltaLog, Version, is_type};
 use super::listing::below_project;
 use super::options::{Options, Rule};
-use super::{Admit, Source, SourceRead, Take, json as json_lines};
+use super::{Admit, Place, Source, SourceRead, Take, json as json_lines, whole};
 use crate::error::{Error, Result};
 
 /// Delta's options of a table that is read as a stream and what becomes of them here.
@@ -148,6 +149,19 @@ impl DeltaSource {
             self.last = Some((at.version, at.snapshot, files));
         }
         Ok(self.last.as_ref().map(|(_, _, files)| files.as_slice()))
+    }
+
+    /// The files of a take, in their order.
+    fn files_of(&mut self, take: &Take) -> Result<Vec<DataFile>> {
+        let (mut at, to) = positions(take)?;
+        let mut taken = vec![];
+        while at.version < to.version || (at.version == to.version && at.index < to.index) {
+            let most = if at.version == to.version { to.index } else { u64::MAX };
+            let Some(files) = self.files_at(at)? else { return Err(self.cleaned(at.version)) };
+            taken.extend(files.iter().take(most as usize).skip(at.index as usize).cloned());
+            at = Position { version: at.version + 1, index: 0, snapshot: false };
+        }
+        Ok(taken)
     }
 
     /// The files of a commit whose rows are new, by Delta's rules.
@@ -306,18 +320,31 @@ impl Source for DeltaSource {
     }
 
     fn read(&mut self, take: &Take) -> Result<SourceRead> {
-        let (mut at, to) = positions(take)?;
         let mut read = SourceRead::default();
-        let (log, schema) = (self.log.clone(), self.projected.clone());
-        while at.version < to.version || (at.version == to.version && at.index < to.index) {
-            let most = if at.version == to.version { to.index } else { u64::MAX };
-            let Some(files) = self.files_at(at)? else { return Err(self.cleaned(at.version)) };
-            for file in files.iter().take(most as usize).skip(at.index as usize) {
-                read.batches.extend(log.read(file, &schema)?);
-            }
-            at = Position { version: at.version + 1, index: 0, snapshot: false };
+        let schema = self.projected.clone();
+        for file in self.files_of(take)? {
+            let batches = self.log.read(&file, &schema)?;
+            let rows = batches.iter().map(RecordBatch::num_rows).sum();
+            read.places.all(&self.log.file_shown(&file).into(), rows);
+            read.batches.extend(batches);
         }
         Ok(read)
+    }
+
+    fn whole_rows(&mut self, take: &Take, places: &[Place]) -> Result<Vec<Option<String>>> {
+        let mut rows: Vec<Option<String>> = vec![None; places.len()];
+        for file in self.files_of(take)? {
+            let name = self.log.file_shown(&file);
+            let wanted: Vec<usize> =
+                (0..places.len()).filter(|&at| *places[at].file == *name).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let lines: Vec<u64> = wanted.iter().map(|&at| places[at].line).collect();
+            let found = whole::rows_of(&self.log.read(&file, &self.schema)?, &lines)?;
+            wanted.into_iter().zip(found).for_each(|(at, row)| rows[at] = row);
+        }
+        Ok(rows)
     }
 
     fn needs_history(&self) -> bool {

@@ -201,13 +201,18 @@ impl DeltaLog {
         })
     }
 
+    /// A data file as the user would name it.
+    pub fn file_shown(&self, file: &DataFile) -> String {
+        format!("{}/{}", self.shown, file.path.display())
+    }
+
     /// Reads a data file.
     pub fn read(
         &self,
         file: &DataFile,
         schema: &SchemaRef,
     ) -> Result<Vec<arrow::array::RecordBatch>> {
-        let shown = format!("{}/{}", self.shown, file.path.display());
+        let shown = self.file_shown(file);
         if file.deletion_vector {
             return Err(Error::input(
                 "UNSUPPORTED_FEATURE.DELTA_DELETION_VECTORS",

@@ -21,7 +21,7 @@ use super::json::{self, nullable};
 use super::listing::{self, Filter, below_project, cannot_list, check_folder, parted};
 use super::options::{Options, Rule};
 use super::taken::{Taken, check_unchanged, read_exactly, taken_files};
-use super::{Admit, Source, SourceRead, Take};
+use super::{Admit, Place, Source, SourceRead, Take, whole};
 use crate::error::{Error, Result};
 
 /// Spark's options of a folder that is read as a stream and what becomes of them here.
@@ -175,6 +175,26 @@ impl Source for FileSource {
             self.readers.iter_mut().for_each(Reader::clear);
         }
         read
+    }
+
+    fn whole_rows(&mut self, take: &Take, places: &[Place]) -> Result<Vec<Option<String>>> {
+        let full = constants::without_hidden(&self.schema);
+        let mut rows: Vec<Option<String>> = vec![None; places.len()];
+        for file in taken_files(take)? {
+            let name = json::shown(&file.path);
+            let here = |at: &usize| places[*at].file == name;
+            let wanted: Vec<usize> = (0..places.len()).filter(here).collect();
+            if wanted.is_empty() {
+                continue;
+            }
+            let mut bytes = Vec::new();
+            read_exactly(&self.project, &file, &mut bytes)?;
+            let lines: Vec<u64> = wanted.iter().map(|&at| places[at].line).collect();
+            let path = self.project.join(&file.path);
+            let found = whole::rows(&self.format, &full, &path, &mut bytes, &lines)?;
+            wanted.into_iter().zip(found).for_each(|(at, row)| rows[at] = row);
+        }
+        Ok(rows)
     }
 
     fn done(&mut self, take: &Take) -> Result<()> {

@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::csv::{self, CsvOptions, CsvReader};
@@ -126,14 +127,16 @@ impl Reader {
     /// Takes a file: its path, how the user would name it, and its bytes as they lie on the disk.
     pub fn file(&mut self, path: &Path, shown: &Arc<str>, raw: &mut Vec<u8>) -> Result<()> {
         if let Reader::Parquet(schema, read) = self {
-            read.batches.extend(parquet::read(path, shown, schema, &[])?);
+            let batches = parquet::read(path, shown, schema, &[])?;
+            read.places.all(shown, batches.iter().map(RecordBatch::num_rows).sum());
+            read.batches.extend(batches);
             return Ok(());
         }
         bytes::unpack(path, raw)?;
         match self {
             Reader::Json(decoder) => decoder.file(shown, raw),
             Reader::Csv(reader) => reader.file(shown, raw),
-            Reader::Text(reader) => reader.file(raw),
+            Reader::Text(reader) => reader.file(shown, raw),
             Reader::Parquet(..) => Ok(()),
         }
     }

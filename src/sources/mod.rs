@@ -17,11 +17,13 @@ pub mod json;
 mod listing;
 mod options;
 mod parquet;
+mod places;
 pub mod still;
 mod taken;
 mod text;
 mod time_forms;
 pub mod watch;
+pub mod whole;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+
+pub use places::{Place, Places};
 
 /// What one batch takes from one source, as `offsets/N` holds it: file names, or versions.
 pub type Take = serde_json::Value;
@@ -43,9 +47,25 @@ pub enum Admit {
     Everything,
 }
 
-/// A line that is not a row.
+/// What is wrong with a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// It is no record of the format: nothing of it became a value.
+    Corrupt,
+    /// A value has not the type of its column, and the mode lets such lines fall.
+    Mistyped,
+    /// Text stands behind the record, which was read.
+    Surplus,
+}
+
+/// A line that is not a row, or not as it should be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BadRecord {
+    /// What kind of flaw it has.
+    pub flaw: Flaw,
+    /// The number in this read of the row that stands for it, which is all NULLs where the line is
+    /// corrupt; `None`: it gave no row.
+    pub row: Option<u64>,
     /// The file, as the user would name it.
     pub file: Arc<str>,
     /// Its line, from 1.
@@ -65,8 +85,20 @@ pub struct SourceRead {
     pub batches: Vec<RecordBatch>,
     /// The lines that are no rows.
     pub bad: Vec<BadRecord>,
-    /// How many of the rows had a value of the wrong type, which is NULL now.
-    pub mistyped: u64,
+    /// The rows that had a value of the wrong type, which is NULL now.
+    pub mistyped: Vec<Mistyped>,
+    /// Where each row stands.
+    pub places: Places,
+}
+
+/// A row with a value that has not the type of its column, and is NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistyped {
+    /// Its number in this read.
+    pub row: u64,
+    /// The column, the first if several are concerned; `None`: the record has another number of
+    /// values than the table has columns.
+    pub column: Option<Arc<str>>,
 }
 
 impl SourceRead {
@@ -77,9 +109,13 @@ impl SourceRead {
 
     /// Puts what was read after this behind it.
     pub fn append(&mut self, mut after: SourceRead) {
+        let shift = self.places.rows();
+        after.bad.iter_mut().filter_map(|bad| bad.row.as_mut()).for_each(|row| *row += shift);
+        after.mistyped.iter_mut().for_each(|mistyped| mistyped.row += shift);
         self.batches.append(&mut after.batches);
         self.bad.append(&mut after.bad);
-        self.mistyped += after.mistyped;
+        self.mistyped.append(&mut after.mistyped);
+        self.places.append(after.places);
     }
 }
 
@@ -108,6 +144,10 @@ pub trait Source: Send {
 
     /// Reads what a batch took.
     fn read(&mut self, take: &Take) -> Result<SourceRead>;
+
+    /// The rows at these places of a take, whole and as JSON, whatever columns were asked for: a
+    /// line of JSON as it is. In the order of `places`; `None` where there is none.
+    fn whole_rows(&mut self, take: &Take, places: &[Place]) -> Result<Vec<Option<String>>>;
 
     /// A later batch than that of `take` is decided: what it took is never read again. By default
     /// nothing happens.

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, StringBuilder};
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 
-use super::SourceRead;
 use super::json::LineEnd;
 use super::options::{Options, Rule};
+use super::{Places, SourceRead};
 use crate::batch::with_rows;
 use crate::error::{Error, Result};
 
@@ -46,18 +46,21 @@ pub(super) struct TextReader {
     end: LineEnd,
     values: StringBuilder,
     rows: usize,
+    places: Places,
 }
 
 impl TextReader {
     /// A reader of the column, or of none: then lines are only counted.
     pub fn new(schema: SchemaRef, end: LineEnd) -> Self {
-        Self { schema, end, values: StringBuilder::new(), rows: 0 }
+        Self { schema, end, values: StringBuilder::new(), rows: 0, places: Places::default() }
     }
 
     /// Takes the lines of a file, blank ones too.
-    pub fn file(&mut self, bytes: &[u8]) -> Result<()> {
-        for line in self.end.lines(bytes) {
+    pub fn file(&mut self, name: &Arc<str>, bytes: &[u8]) -> Result<()> {
+        self.places.file(name);
+        for (number, line) in (1..).zip(self.end.lines(bytes)) {
             self.values.append_value(String::from_utf8_lossy(line));
+            self.places.row(number);
             self.rows += 1;
         }
         Ok(())
@@ -70,13 +73,15 @@ impl TextReader {
         let columns = self.schema.fields().iter().map(|_| values.clone()).collect();
         let batch = with_rows(&self.schema, columns, rows)?;
         let batches = if rows == 0 { vec![] } else { vec![batch] };
-        Ok(SourceRead { batches, ..SourceRead::default() })
+        let places = std::mem::take(&mut self.places);
+        Ok(SourceRead { batches, places, ..SourceRead::default() })
     }
 
     /// Forgets what was read.
     pub fn clear(&mut self) {
         self.values = StringBuilder::new();
         self.rows = 0;
+        self.places = Places::default();
     }
 }
 
@@ -96,7 +101,7 @@ mod tests {
             (LineEnd::Never, vec!["x\ny\r\n\nz"]),
         ] {
             let mut reader = TextReader::new(schema.clone(), end);
-            reader.file(b"x\ny\r\n\nz").unwrap();
+            reader.file(&"f".into(), b"x\ny\r\n\nz").unwrap();
             let read = reader.finish().unwrap();
             let found: Vec<_> = read.batches[0].column(0).as_string::<i32>().iter().collect();
             assert_eq!(found, expected.into_iter().map(Some).collect::<Vec<_>>());

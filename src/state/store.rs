@@ -124,6 +124,11 @@ impl StateStore {
         &self.table
     }
 
+    /// The batch whose change is being made.
+    pub fn batch(&self) -> BatchId {
+        self.version.map_or(0, |version| version + 1)
+    }
+
     /// [`StateTable::put`], as a part of this batch's change.
     pub fn put(&mut self, rows: &RecordBatch) -> Result<Put> {
         if self.table.multimap().is_some() {
@@ -192,7 +197,7 @@ impl StateStore {
     /// sealed one after the other from 0 on, those that changed nothing too: a missing file is
     /// then always a loss.
     pub fn seal(&mut self, batch: BatchId) -> Result<Sealed> {
-        let expected = self.version.map_or(0, |version| version + 1);
+        let expected = self.batch();
         if batch != expected {
             return Err(Error::internal(format!(
                 "state of batch {batch} was to be sealed, the next one is {expected}"

@@ -2,7 +2,8 @@
 //!
 //! Takes and gives Arrow rows; knows nothing of files.
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 
 use super::multimap::{Finder, Found, Multimap, RowId};
@@ -103,6 +104,26 @@ impl StateTable {
     /// [`StateTable::find`], all at once.
     pub fn find_all(&self, keys: &[ArrayRef]) -> Result<Found> {
         Ok(self.find(keys, None)?.next(usize::MAX)?.unwrap_or_default())
+    }
+
+    /// For each of `count` rows of lookup columns, the value that a row with them has in a column;
+    /// NULL where there is none. The cost follows `keys` and the matches.
+    pub fn value_of_each(
+        &self,
+        keys: &[ArrayRef],
+        count: usize,
+        column: usize,
+    ) -> Result<ArrayRef> {
+        if let Rows::Unique(rows) = &self.rows {
+            return rows.each(keys, count, column);
+        }
+        let found = self.find_all(keys)?;
+        let mut which: Vec<Option<u32>> = vec![None; count];
+        for (row, &probe) in found.probe.iter().enumerate() {
+            which[probe as usize] = Some(row as u32);
+        }
+        let values = self.take(&found.rows)?.column(column).clone();
+        Ok(take(&values, &UInt32Array::from(which), None)?)
     }
 
     /// For each of `count` rows of normalised lookup columns, whether there is a row with them.

@@ -11,9 +11,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
+};
 use arrow::compute::{
-    concat_batches, filter_record_batch, interleave_record_batch, take_record_batch,
+    concat_batches, filter_record_batch, interleave, interleave_record_batch, take_record_batch,
 };
 use arrow::datatypes::SchemaRef;
 
@@ -104,6 +106,31 @@ impl Unique {
             return Ok(RecordBatch::new_empty(self.schema.clone()));
         }
         Ok(interleave_record_batch(&batches, &picked)?)
+    }
+
+    /// For each key, the value that its row has in a column; NULL where it has no row.
+    pub(super) fn each(&self, keys: &[ArrayRef], count: usize, column: usize) -> Result<ArrayRef> {
+        let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
+        let hashes = key::hashes(&keys, count)?;
+        let times = self.times(&keys)?;
+        let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
+        // Number 0 stands for what is not there.
+        let mut values = vec![new_null_array(self.schema.field(column).data_type(), 1)];
+        let (mut numbers, mut picked) = (BTreeMap::new(), Vec::with_capacity(count));
+        for (row, &hash) in hashes.iter().enumerate() {
+            picked.push((0, 0));
+            let Some((name, bucket)) = self.bucket_of(times.as_ref(), row) else { continue };
+            let lookup = lookups.entry(name).or_insert_with(|| bucket.lookup(&keys));
+            let Some(place) = bucket.find(lookup, hash, row)? else { continue };
+            let number = *numbers.entry((name, place.segment)).or_insert(values.len());
+            if number == values.len() {
+                values
+                    .extend(bucket.segment(place.segment).map(|rows| rows.column(column).clone()));
+            }
+            picked[row] = (number, place.row as usize);
+        }
+        let values: Vec<&dyn Array> = values.iter().map(|array| array.as_ref()).collect();
+        Ok(interleave(&values, &picked)?)
     }
 
     /// For each of `count` normalised keys, whether it has a row.

@@ -15,6 +15,7 @@ use super::Cutter;
 use super::first_rows::two_event_times;
 use crate::engine::pane::pane_start;
 use crate::engine::result::Groups;
+use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::aggregate::{Aggregate, Emit, EventTime};
 use crate::operators::partial::PartialAggregates;
@@ -41,12 +42,26 @@ impl Cutter<'_> {
                 event_time_delay(output.field(i)).is_some()
             }
         };
-        let exec = self.planner.plan(&with_panes(&node, event_time)?)?;
+        let input = with_panes(&node, event_time)?;
+        let (counted, arrivals, trace) = self.arriving(&input)?;
+        let (time, window) = match event_time {
+            _ if !watermarked => (None, None),
+            EventTime::None => (None, None),
+            EventTime::Window(i, window) => {
+                (WindowSpec::of(&node.group_expr[i])?.map(|(time, _)| time), Some(window))
+            }
+            EventTime::Column(i) | EventTime::Ready(i) => {
+                (Some(node.group_expr[i].clone().unalias()), None)
+            }
+        };
+        let inflow = self.inflow(&input, arrivals, Trace::new(trace, time, window)?);
+        let exec = self.planner.plan(&over_panes(&node, counted, event_time)?)?;
         let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
         let emit = self.emit();
         let make = aggregates.make_plan().clone();
         let operator = Aggregate::new(aggregates, event_time, watermarked, emit, output);
-        let stage = self.stage(vec![make], operator, &[node.input.as_ref()], &node.schema);
+        let stage =
+            self.stage(vec![make], vec![inflow], operator, &[node.input.as_ref()], &node.schema);
         self.groups = Some(Groups {
             names: node.schema.columns()[..node.group_expr.len()].to_vec(),
             event_time: watermarked.then_some(event_time),
@@ -98,38 +113,38 @@ fn event_time_of(node: &AggregateNode) -> Result<EventTime> {
 /// The name of the column that holds the start of a row's pane.
 const PANE: &str = "__pane";
 
-/// The same aggregation over panes instead of windows. Rows without time fall out, as in Spark.
+/// The rows that are grouped, each with its pane where the groups are windows of time. Rows without
+/// time fall out, as in Spark.
 fn with_panes(node: &AggregateNode, event_time: EventTime) -> Result<LogicalPlan> {
-    let (column, spec) = match event_time {
-        EventTime::None | EventTime::Column(_) => {
-            return Ok(LogicalPlan::Aggregate(node.clone()));
-        }
-        EventTime::Ready(column) => return with_ends(node, column),
-        EventTime::Window(column, spec) => (column, spec),
-    };
+    let input = node.input.as_ref().clone();
+    let EventTime::Window(column, spec) = event_time else { return Ok(input) };
     let Some((time, _)) = WindowSpec::of(&node.group_expr[column])? else {
         return Err(Error::internal("a window group is not a window"));
     };
-    let mut columns: Vec<Expr> =
-        node.input.schema().columns().into_iter().map(Expr::Column).collect();
+    let mut columns: Vec<Expr> = input.schema().columns().into_iter().map(Expr::Column).collect();
     columns.push(pane_start(time, spec).alias(PANE));
-    let input = LogicalPlanBuilder::from(node.input.as_ref().clone())
-        .project(columns)?
-        .filter(col(Column::from_name(PANE)).is_not_null())?
-        .build()?;
-    let mut groups = node.group_expr.clone();
-    groups[column] = col(Column::from_name(PANE));
-    let aggregate = AggregateNode::try_new(Arc::new(input), groups, node.aggr_expr.clone())?;
-    Ok(LogicalPlan::Aggregate(aggregate))
+    let with_panes = LogicalPlanBuilder::from(input).project(columns)?;
+    Ok(with_panes.filter(col(Column::from_name(PANE)).is_not_null())?.build()?)
 }
 
-/// The same aggregation over a window's end, and its start behind the other groups.
-fn with_ends(node: &AggregateNode, column: usize) -> Result<LogicalPlan> {
+/// The same aggregation over panes instead of windows. A window that was computed further down
+/// becomes its end, and its start stands behind the other groups.
+fn over_panes(
+    node: &AggregateNode,
+    input: LogicalPlan,
+    event_time: EventTime,
+) -> Result<LogicalPlan> {
     let mut groups = node.group_expr.clone();
-    let start = get_field(groups[column].clone(), "start").alias("__window_start");
-    groups[column] = get_field(groups[column].clone(), "end").alias("__window_end");
-    groups.push(start);
-    let aggregate = AggregateNode::try_new(node.input.clone(), groups, node.aggr_expr.clone())?;
+    match event_time {
+        EventTime::None | EventTime::Column(_) => {}
+        EventTime::Window(column, _) => groups[column] = col(Column::from_name(PANE)),
+        EventTime::Ready(column) => {
+            let start = get_field(groups[column].clone(), "start").alias("__window_start");
+            groups[column] = get_field(groups[column].clone(), "end").alias("__window_end");
+            groups.push(start);
+        }
+    }
+    let aggregate = AggregateNode::try_new(Arc::new(input), groups, node.aggr_expr.clone())?;
     Ok(LogicalPlan::Aggregate(aggregate))
 }
 

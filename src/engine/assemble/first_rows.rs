@@ -1,8 +1,9 @@
 //! What lets only the first rows through, as stages: of each key, or of all.
 
-use datafusion::logical_expr::{FetchType, Limit as LimitNode, LogicalPlan, SkipType};
+use datafusion::logical_expr::{Expr, FetchType, Limit as LimitNode, LogicalPlan, SkipType};
 
 use super::Cutter;
+use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::deduplicate::{Deduplicate, Forget};
 use crate::operators::limit::Limit;
@@ -26,9 +27,12 @@ impl Cutter<'_> {
             Some(time) if keys.contains(&time) => Forget::AtEventTime,
             _ => Forget::Never,
         };
-        let plan = self.planner.plan(&node.input)?;
+        let (counted, arrivals, trace) = self.arriving(&node.input)?;
+        let time = event_time.map(|time| Expr::Column(schema.columns()[time].clone()));
+        let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, time, None)?);
+        let plan = self.planner.plan(&counted)?;
         let operator = Deduplicate::new(plan.schema(), keys, event_time, forget);
-        Ok(self.stage(vec![plan], operator, &[&node.input], schema))
+        Ok(self.stage(vec![plan], vec![inflow], operator, &[&node.input], schema))
     }
 
     /// A LIMIT becomes a stage.
@@ -42,9 +46,11 @@ impl Cutter<'_> {
             )
             .hint("write LIMIT 10"));
         };
-        let plan = self.planner.plan(&node.input)?;
+        let (counted, arrivals, trace) = self.arriving(&node.input)?;
+        let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, None, None)?);
+        let plan = self.planner.plan(&counted)?;
         let operator = Limit::new(plan.schema(), rows);
-        Ok(self.stage(vec![plan], operator, &[&node.input], node.input.schema()))
+        Ok(self.stage(vec![plan], vec![inflow], operator, &[&node.input], node.input.schema()))
     }
 }
 

@@ -8,12 +8,22 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Join as JoinNode, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
-use super::Cutter;
 use super::first_rows::two_event_times;
+use super::{Cutter, Inflow};
+use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::join::side::{Arriving, Expires, JoinSide};
 use crate::operators::join::{Band, Join, JoinKind};
 use crate::sql::{Expiry, Reach, StreamJoin};
+
+/// One side of a join.
+struct PlannedSide {
+    plan: Arc<dyn ExecutionPlan>,
+    side: JoinSide,
+    /// The column of event time by which its rows are let go.
+    time: Option<usize>,
+    inflow: Inflow,
+}
 
 impl Cutter<'_> {
     /// Two plans that give each side's columns, its keys and whether its own condition holds.
@@ -32,9 +42,9 @@ impl Cutter<'_> {
         }
         let is_full = kind == JoinKind::Full;
         let inputs = [node.left.as_ref(), node.right.as_ref()];
-        let (left, left_side, left_time) = self.side(&goes_by, 0, inputs[0], is_full)?;
-        let (right, right_side, right_time) = self.side(&goes_by, 1, inputs[1], is_full)?;
-        let band = left_time.zip(right_time).and_then(|(left, right)| {
+        let left = self.side(&goes_by, 0, inputs[0], is_full)?;
+        let right = self.side(&goes_by, 1, inputs[1], is_full)?;
+        let band = left.time.zip(right.time).and_then(|(left, right)| {
             let (least_us, most_us) = goes_by.band(node, [left, right]);
             let is_one = least_us.is_some() || most_us.is_some();
             is_one.then_some(Band { least_us, most_us })
@@ -47,18 +57,24 @@ impl Cutter<'_> {
             None => None,
         };
         let output: SchemaRef = Arc::new(node.schema.as_arrow().clone());
-        let operator = Join::new(kind, [left_side, right_side], band, residual, output);
-        Ok(self.stage(vec![left, right], operator, &inputs, &node.schema))
+        let operator = Join::new(kind, [left.side, right.side], band, residual, output);
+        Ok(self.stage(
+            vec![left.plan, right.plan],
+            vec![left.inflow, right.inflow],
+            operator,
+            &inputs,
+            &node.schema,
+        ))
     }
 
     /// The plan of one side, and what the operator makes of it.
     fn side(
-        &self,
+        &mut self,
         goes_by: &StreamJoin,
         side: usize,
         input: &LogicalPlan,
         is_full: bool,
-    ) -> Result<(Arc<dyn ExecutionPlan>, JoinSide, Option<usize>)> {
+    ) -> Result<PlannedSide> {
         let schema = input.schema();
         let own = schema.fields().len();
         let mut columns: Vec<Expr> = schema.columns().into_iter().map(Expr::Column).collect();
@@ -77,9 +93,12 @@ impl Cutter<'_> {
         let own_condition = conjunction(goes_by.own[side].iter().cloned());
         let holds = own_condition.is_some();
         columns.extend(own_condition.map(|condition| condition.alias("holds alone")));
-        let plan = LogicalPlanBuilder::from(input.clone()).project(columns)?.build()?;
-        let plan = self.planner.plan(&plan)?;
         let late = goes_by.event_times[side].first().copied();
+        let (counted, arrivals, trace) = self.arriving(input)?;
+        let late_by = late.map(|late| Expr::Column(schema.columns()[late].clone()));
+        let inflow = self.inflow(input, arrivals, Trace::new(trace, late_by, None)?);
+        let plan = LogicalPlanBuilder::from(counted).project(columns)?.build()?;
+        let plan = self.planner.plan(&plan)?;
         let (time, expires) = match goes_by.expiry[side] {
             Some(Expiry::Key(key)) => {
                 (Some(own + key), Some(Expires { behind_ms: Some(0), at_most_ms: None }))
@@ -93,7 +112,7 @@ impl Cutter<'_> {
         let null_equal = goes_by.keys.iter().map(|key| key.null_equal || is_full).collect();
         let schema = plan.schema();
         let arriving = Arriving { schema, own, null_equal, twins, late, time, holds };
-        Ok((plan, JoinSide::new(arriving, expires), time))
+        Ok(PlannedSide { plan, side: JoinSide::new(arriving, expires), time, inflow })
     }
 }
 

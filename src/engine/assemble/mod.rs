@@ -27,11 +27,13 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::arrivals::Arrivals;
 use super::leaf::{Holds, Leaf, Planner};
 use super::result::{Groups, conform, sink_schema};
+use super::trace::{Numbered, Trace, multiplies};
 use super::upstream::Upstream;
 use super::watermark::Observer;
 use crate::batch::{Slot, SlotTable};
@@ -39,7 +41,7 @@ use crate::error::{Error, Result};
 use crate::operators::Operator;
 use crate::plan;
 use crate::sinks::OutputMode;
-use crate::sql::{DeduplicateNode, QueryPlan};
+use crate::sql::{DeduplicateNode, QueryPlan, WatermarkNode};
 use crate::time::Millis;
 
 /// One source's way into the plan: which read of the query it serves, which columns it decodes.
@@ -52,10 +54,35 @@ pub struct Input {
     pub slot: Slot,
 }
 
+/// What is known of the rows that go into an operator, or into the sink.
+pub struct Inflow {
+    /// What arrives in a batch.
+    pub arrivals: Arrivals,
+    /// Which rows those are.
+    pub trace: Trace,
+    /// How one tells how many rows of the streams have arrived.
+    pub brings: Brings,
+    /// Whether the plan lets the same rows arrive when it is run again: nothing in it is random.
+    pub repeatable: bool,
+}
+
+/// What arrives, in terms of the rows that were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Brings {
+    /// Each row is another row of a stream.
+    RowsOfStreams,
+    /// No row is one of a stream.
+    RowsOfOperators,
+    /// A row may be one of a stream, and may come several times: it carries its number.
+    NumberedRows,
+}
+
 /// An operator and the plans that feed it.
 pub struct Stage {
     /// From slots to what the operator takes: one plan for each of its inputs.
     pub plans: Vec<Arc<dyn ExecutionPlan>>,
+    /// What goes in, for each of its inputs.
+    pub inflows: Vec<Inflow>,
     /// What they feed.
     pub operator: Box<dyn Operator>,
     /// Where its input's watermark comes from.
@@ -72,6 +99,12 @@ pub struct Assembly {
     pub stages: Vec<Stage>,
     /// The last plan, whose rows go to the sink.
     pub result: Arc<dyn ExecutionPlan>,
+    /// The rows of streams that go through no operator; `None`: there are none.
+    pub passing: Option<Inflow>,
+    /// The leaves whose rows can be numbered.
+    pub numbered: Numbered,
+    /// Makes plans, for those that are made when they are needed.
+    pub planner: Planner,
     /// The schema of the sink: [`sink_schema`] of the result.
     pub schema: SchemaRef,
     /// Each watermark of the query: its delay and what notes its event times.
@@ -85,6 +118,8 @@ pub struct Assembly {
     missing_key: Option<String>,
     /// The column of the result that the watermark has to reach for the row to be final.
     pub event_time: Option<usize>,
+    /// For each watermark the rows that pass its clause, by which one knows the newest.
+    pub clauses: Vec<Option<Trace>>,
     /// The context in which the plans run.
     pub task: Arc<TaskContext>,
 }
@@ -99,6 +134,9 @@ pub fn assemble(query: &QueryPlan, mode: OutputMode, session: &SessionState) -> 
         inputs: vec![],
         stages: vec![],
         groups: None,
+        numbered: Numbered::default(),
+        read_twice: read_twice(query)?,
+        clauses: (0..query.watermarks.len()).map(|_| None).collect(),
     };
     let top = cutter.cut(query.plan.clone())?;
     let (sink_mode, (keys, missing_key, event_time)) = match (&cutter.groups, mode) {
@@ -106,7 +144,15 @@ pub fn assemble(query: &QueryPlan, mode: OutputMode, session: &SessionState) -> 
         (None, OutputMode::Update) => (OutputMode::Append, Default::default()),
         _ => (mode, Default::default()),
     };
-    let result = cutter.planner.plan(&top)?;
+    let passes = |node: &LogicalPlan| Ok(Leaf::holds(node) == Some(Holds::Stream));
+    let (result, passing) = match top.exists(passes)? {
+        true => {
+            let (counted, arrivals, trace) = cutter.arriving(&top)?;
+            let inflow = cutter.inflow(&top, arrivals, Trace::new(trace, None, None)?);
+            (cutter.planner.plan(&counted)?, Some(inflow))
+        }
+        false => (cutter.planner.plan(&top)?, None),
+    };
     let schema = sink_schema(&result.schema())?;
     Ok(Assembly {
         inputs: cutter.inputs,
@@ -114,7 +160,11 @@ pub fn assemble(query: &QueryPlan, mode: OutputMode, session: &SessionState) -> 
         schema,
         sink_mode,
         result,
+        passing,
+        numbered: cutter.numbered,
+        clauses: cutter.clauses,
         watermarks: cutter.planner.watermarks(),
+        planner: cutter.planner,
         keys,
         missing_key,
         event_time,
@@ -130,6 +180,10 @@ struct Cutter<'a> {
     inputs: Vec<Input>,
     stages: Vec<Stage>,
     groups: Option<Groups>,
+    numbered: Numbered,
+    /// The slots that the plan reads in several places.
+    read_twice: BTreeSet<String>,
+    clauses: Vec<Option<Trace>>,
 }
 
 impl Cutter<'_> {
@@ -211,10 +265,65 @@ impl Cutter<'_> {
         })
     }
 
+    /// A plan that feeds an operator or the sink: with a node on top that notes what arrives, what
+    /// that node notes, and the same plan over numbered rows.
+    fn arriving(&mut self, input: &LogicalPlan) -> Result<(LogicalPlan, Arrivals, LogicalPlan)> {
+        self.trace_watermarks(input)?;
+        let arrivals = Arrivals::default();
+        let trace = self.numbered.trace(input, false)?;
+        let below = match self.brings(input) {
+            Brings::NumberedRows => self.numbered.trace(input, true)?,
+            Brings::RowsOfStreams | Brings::RowsOfOperators => input.clone(),
+        };
+        let counted = arrivals.on(below, input.schema().clone());
+        Ok((counted, arrivals, trace))
+    }
+
+    /// Makes ready to find the newest row behind each WATERMARK clause of a plan.
+    fn trace_watermarks(&mut self, plan: &LogicalPlan) -> Result<()> {
+        let mut found = vec![];
+        plan.apply(|node| {
+            found.extend(WatermarkNode::of(node).cloned());
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        for clause in found {
+            if let Some(place) = self.clauses.get_mut(clause.index)
+                && place.is_none()
+            {
+                let input = self.numbered.trace(&clause.input, false)?;
+                *place = Some(Trace::new(input, Some(Expr::Column(clause.event_time)), None)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn inflow(&self, input: &LogicalPlan, arrivals: Arrivals, trace: Trace) -> Inflow {
+        Inflow { arrivals, trace, brings: self.brings(input), repeatable: !is_random(input) }
+    }
+
+    fn brings(&self, input: &LogicalPlan) -> Brings {
+        let (mut of_streams, mut of_operators, mut again) = (false, false, multiplies(input));
+        // Visiting a plan cannot fail when the visitor does not.
+        let _ = input.apply(|node| {
+            if let Some(leaf) = Leaf::of(node) {
+                of_streams |= leaf.kind() == Holds::Stream;
+                of_operators |= matches!(leaf.kind(), Holds::Operator(_));
+                again |= self.read_twice.contains(leaf.slot().name());
+            }
+            Ok(TreeNodeRecursion::Continue)
+        });
+        match (of_streams, of_operators) {
+            (false, _) => Brings::RowsOfOperators,
+            (true, false) if !again => Brings::RowsOfStreams,
+            _ => Brings::NumberedRows,
+        }
+    }
+
     /// An operator becomes a stage; above the cut its result is a slot.
     fn stage(
         &mut self,
         plans: Vec<Arc<dyn ExecutionPlan>>,
+        inflows: Vec<Inflow>,
         operator: impl Operator + 'static,
         inputs: &[&LogicalPlan],
         result: &DFSchemaRef,
@@ -228,12 +337,34 @@ impl Cutter<'_> {
         }
         self.stages.push(Stage {
             plans,
+            inflows,
             operator: Box::new(operator),
             upstream,
             output: output.clone(),
         });
         Leaf::operator(output, result.clone(), number)
     }
+}
+
+/// Whether a plan holds a function that gives another value each time.
+fn is_random(plan: &LogicalPlan) -> bool {
+    let random = |node: &LogicalPlan| Ok(node.expressions().iter().any(Expr::is_volatile));
+    plan.exists(random).unwrap_or(true)
+}
+
+/// The slots of the tables that a plan reads in more than one place.
+fn read_twice(query: &QueryPlan) -> Result<BTreeSet<String>> {
+    let (mut once, mut twice) = (BTreeSet::new(), BTreeSet::new());
+    query.plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(table) = source_as_provider(&scan.source)?.downcast_ref::<SlotTable>()
+            && !once.insert(table.0.name().to_owned())
+        {
+            twice.insert(table.0.name().to_owned());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(twice)
 }
 
 /// The columns that a scan gives, as indexes into the table's schema.

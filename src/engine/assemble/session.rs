@@ -1,11 +1,14 @@
 //! A grouping by sessions over a stream, as a stage.
 
+use std::sync::Arc;
+
 use arrow::datatypes::SchemaRef;
 use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Aggregate as AggregateNode, LogicalPlan};
 
 use super::Cutter;
 use super::aggregate::single_aggregate;
+use crate::engine::trace::Trace;
 use crate::error::Result;
 use crate::operators::partial::PartialAggregates;
 use crate::operators::session::Sessions;
@@ -20,20 +23,23 @@ impl Cutter<'_> {
         output: SchemaRef,
     ) -> Result<LogicalPlan> {
         let watermarked = event_time_delay(output.field(session)).is_some();
-        let exec = self.planner.plan(&with_bounds(&node, session)?)?;
+        let (counted, arrivals, trace) = self.arriving(&node.input)?;
+        let time = watermarked.then(|| node.group_expr[session].clone().unalias());
+        let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, time, None)?);
+        let exec = self.planner.plan(&with_bounds(&node, counted, session)?)?;
         let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
         let make = aggregates.make_plan().clone();
         let operator = Sessions::new(aggregates, session, watermarked, self.emit(), output);
-        Ok(self.stage(vec![make], operator, &[node.input.as_ref()], &node.schema))
+        Ok(self.stage(vec![make], vec![inflow], operator, &[node.input.as_ref()], &node.schema))
     }
 }
 
 /// The same aggregation over a session's end and start, behind the other groups.
-fn with_bounds(node: &AggregateNode, session: usize) -> Result<LogicalPlan> {
+fn with_bounds(node: &AggregateNode, input: LogicalPlan, session: usize) -> Result<LogicalPlan> {
     let mut groups = node.group_expr.clone();
     let session = groups.remove(session).unalias();
     groups.push(get_field(session.clone(), "end").alias("__session_end"));
     groups.push(get_field(session, "start").alias("__session_start"));
-    let aggregate = AggregateNode::try_new(node.input.clone(), groups, node.aggr_expr.clone())?;
+    let aggregate = AggregateNode::try_new(Arc::new(input), groups, node.aggr_expr.clone())?;
     Ok(LogicalPlan::Aggregate(aggregate))
 }

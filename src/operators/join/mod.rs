@@ -320,6 +320,7 @@ impl Join {
             if let Some(error) = failed {
                 return Err(error);
             }
+            done.unmatched += alone.len();
             for alone in alone.chunks(ARRIVALS) {
                 let own = self.sides[here].own_of_kept(&table.take(alone)?)?;
                 done.output.push(self.padded(here, &own)?);

@@ -9,7 +9,7 @@ use super::record::{Record, Records};
 use crate::batch::with_rows;
 use crate::error::{Error, Result};
 use crate::sources::json::{Column, LineEnd, Mode};
-use crate::sources::{BadRecord, SourceRead};
+use crate::sources::{BadRecord, Flaw, Mistyped, SourceRead};
 
 /// Rows of one Arrow batch: what DataFusion's operators work on at a time.
 const BATCH_ROWS: usize = 8192;
@@ -64,6 +64,7 @@ impl CsvReader {
         {
             self.check_header(name, &header)?;
         }
+        self.read.places.file(name);
         for record in records {
             self.record(name, &record)?;
             if self.rows >= BATCH_ROWS {
@@ -94,6 +95,7 @@ impl CsvReader {
 
     fn record(&mut self, file: &Arc<str>, record: &Record) -> Result<()> {
         let found = record.values.len();
+        let mut mistyped = None;
         let mut wrong = (self.counts_values && found != self.names.len()).then(|| {
             format!("the record has {found} values, the table {} columns", self.names.len())
         });
@@ -111,6 +113,7 @@ impl CsvReader {
                 Some(text) if column.push_plain(text, &self.options.words) => {}
                 Some(_) => {
                     column.push_null();
+                    mistyped = mistyped.or(Some(field.name().as_str()));
                     wrong.get_or_insert_with(|| {
                         format!("the value of '{}' has not the type of its column", field.name())
                     });
@@ -119,22 +122,34 @@ impl CsvReader {
             }
         }
         match wrong {
-            None => self.close_row(None),
-            Some(reason) => self.malformed(file, record, reason)?,
+            None => self.close_row(record, false),
+            Some(reason) => {
+                let mistyped = mistyped.map(Arc::from);
+                self.malformed(file, record, reason, mistyped)?;
+            }
         }
         Ok(())
     }
 
-    fn malformed(&mut self, file: &Arc<str>, record: &Record, reason: String) -> Result<()> {
+    fn malformed(
+        &mut self,
+        file: &Arc<str>,
+        record: &Record,
+        reason: String,
+        column: Option<Arc<str>>,
+    ) -> Result<()> {
         match self.options.mode {
             Mode::Permissive => {
-                self.read.mistyped += 1;
-                self.close_row(Some(record.text));
+                let row = self.read.places.rows();
+                self.read.mistyped.push(Mistyped { row, column });
+                self.close_row(record, true);
             }
             Mode::DropMalformed => {
                 let rows = self.rows;
                 self.columns.iter_mut().for_each(|column| column.truncate(rows));
                 self.read.bad.push(BadRecord {
+                    flaw: Flaw::Mistyped,
+                    row: None,
                     file: file.clone(),
                     line: record.line,
                     offset: record.start as u64,
@@ -154,15 +169,16 @@ impl CsvReader {
     }
 
     /// A row ends here; the column of corrupt records gets its text.
-    fn close_row(&mut self, corrupt: Option<&str>) {
+    fn close_row(&mut self, record: &Record, is_corrupt: bool) {
         for (column, place) in self.columns.iter_mut().zip(&self.places) {
-            match corrupt {
+            match is_corrupt {
                 _ if place.is_some() => {}
-                Some(text) => column.push_text(text),
-                None => column.push_null(),
+                true => column.push_text(record.text),
+                false => column.push_null(),
             }
         }
         self.rows += 1;
+        self.read.places.row(record.line);
     }
 
     fn close_batch(&mut self) -> Result<()> {

@@ -12,7 +12,7 @@ use super::object::Object;
 use super::{JsonOptions, Mode};
 use crate::batch::with_rows;
 use crate::error::{Error, Result};
-use crate::sources::{BadRecord, SourceRead};
+use crate::sources::{BadRecord, Flaw, Mistyped, SourceRead};
 
 /// Rows of one Arrow batch: what DataFusion's operators work on at a time.
 const BATCH_ROWS: usize = 8192;
@@ -63,10 +63,14 @@ impl JsonDecoder {
     /// An error is a bad line in FAILFAST mode; what was read before it is lost.
     pub fn file(&mut self, name: &Arc<str>, bytes: &[u8]) -> Result<()> {
         let line_end = self.options.line_end.clone();
+        let encoding = self.options.encoding;
+        let bytes = &*encoding.text(bytes);
         let lines = Lines::new(bytes, &line_end);
+        self.read.places.file(name);
         if self.only_counts() {
-            for _ in lines {
+            for line in lines {
                 self.root.push_null();
+                self.read.places.row(line.number);
                 if self.root.len() >= BATCH_ROWS {
                     self.close_batch()?;
                 }
@@ -134,7 +138,7 @@ impl JsonDecoder {
             Ok(Taken { fit: Fit::Whole, behind: None }) => {}
             Ok(Taken { fit: Fit::Whole, behind: Some(at) }) => {
                 let reason = Broken { at, what: "has text behind its object, which is not read" };
-                self.bad(file, line, raw, &reason);
+                self.bad(file, line, raw, &reason, Flaw::Surplus);
             }
             Ok(_) => self.mistyped(file, line, raw, before)?,
             Err(broken) => {
@@ -143,6 +147,7 @@ impl JsonDecoder {
             }
         }
         self.fill_corrupt(before, None);
+        (before..self.root.len()).for_each(|_| self.read.places.row(line.number));
         Ok(())
     }
 
@@ -181,7 +186,7 @@ impl JsonDecoder {
         if self.options.mode == Mode::FailFast {
             return Err(self.refused(file, line, &reason(why)));
         }
-        self.bad(file, line, raw, why);
+        self.bad(file, line, raw, why, Flaw::Corrupt);
         if self.options.mode == Mode::Permissive {
             let before = self.root.len();
             self.root.push_null();
@@ -194,13 +199,17 @@ impl JsonDecoder {
     fn mistyped(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], before: usize) -> Result<()> {
         match self.options.mode {
             Mode::Permissive => {
-                self.read.mistyped += (self.root.len() - before) as u64;
+                let first = self.read.places.rows();
+                let rows = first..first + (self.root.len() - before) as u64;
+                let column = self.root.mistyped();
+                let mistyped = rows.map(|row| Mistyped { row, column: column.cloned() });
+                self.read.mistyped.extend(mistyped);
                 self.fill_corrupt(before, Some(raw));
             }
             Mode::DropMalformed => {
                 let reason = self.mistyped_reason();
                 self.root.truncate(before);
-                self.read.bad.push(bad_record(file, line, raw, reason));
+                self.read.bad.push(bad_record(file, line, raw, reason, Flaw::Mistyped, None));
             }
             Mode::FailFast => return Err(self.refused(file, line, &self.mistyped_reason())),
         }
@@ -214,8 +223,10 @@ impl JsonDecoder {
         }
     }
 
-    fn bad(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], why: &Broken) {
-        self.read.bad.push(bad_record(file, line, raw, reason(why)));
+    fn bad(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], why: &Broken, flaw: Flaw) {
+        let gives_row = flaw == Flaw::Surplus || self.options.mode == Mode::Permissive;
+        let row = gives_row.then(|| self.read.places.rows());
+        self.read.bad.push(bad_record(file, line, raw, reason(why), flaw, row));
     }
 
     fn refused(&self, file: &str, line: &Line, reason: &str) -> Error {
@@ -263,7 +274,14 @@ fn reason(broken: &Broken) -> String {
     format!("the line {}, at byte {}", broken.what, broken.at + 1)
 }
 
-fn bad_record(file: &Arc<str>, line: &Line, raw: &[u8], mut reason: String) -> BadRecord {
+fn bad_record(
+    file: &Arc<str>,
+    line: &Line,
+    raw: &[u8],
+    mut reason: String,
+    flaw: Flaw,
+    row: Option<u64>,
+) -> BadRecord {
     let mut kept = raw;
     if raw.len() > LONGEST_LINE {
         kept = &raw[..KEPT_OF_TOO_LONG];
@@ -273,6 +291,8 @@ fn bad_record(file: &Arc<str>, line: &Line, raw: &[u8], mut reason: String) -> B
         reason.push_str(": it looks like UTF-16");
     }
     BadRecord {
+        flaw,
+        row,
         file: file.clone(),
         line: line.number,
         offset: line.start as u64,

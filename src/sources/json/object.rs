@@ -15,7 +15,7 @@ const GUESSES: usize = 256;
 
 /// Columns by name. Names are matched exactly, with their case, as in Spark.
 pub(super) struct Object {
-    names: Vec<Box<str>>,
+    names: Vec<Arc<str>>,
     columns: Vec<Column>,
     /// The n-th field of the last object: its name as written, and its column if it has one. Most
     /// objects of a file have the same fields in the same order, so this guess saves the search.
@@ -41,8 +41,8 @@ impl Object {
     }
 
     /// The name of the first column whose value in the last object had the wrong type.
-    pub fn mistyped(&self) -> Option<&str> {
-        self.mistyped.map(|column| &*self.names[column])
+    pub fn mistyped(&self) -> Option<&Arc<str>> {
+        self.mistyped.map(|column| &self.names[column])
     }
 
     /// Appends NULL to each column.
