@@ -14,9 +14,10 @@ CREATE STREAMING TABLE raw_events
 AS SELECT * FROM STREAM events;
 
 -- 2. Tumbling windows of 5 minutes. A window takes late events until the watermark, 10 minutes
---    behind the newest event, has passed its end. Update mode: a row for each change.
+--    behind the newest event, has passed its end. Update mode: a row for each change. An event from
+--    more than a day ahead, of a broken clock, is counted and does not move the watermark.
 CREATE STREAMING TABLE event_aggregates
-TBLPROPERTIES ('outputMode' = 'update')
+TBLPROPERTIES ('outputMode' = 'update', 'futureGuard' = '1 day')
 AS SELECT window(`timestamp`, '5 minutes') AS window, event_type,
           count(*) AS event_count, avg(value) AS avg_value
    FROM STREAM events WATERMARK `timestamp` DELAY OF INTERVAL 10 MINUTES
@@ -25,6 +26,7 @@ AS SELECT window(`timestamp`, '5 minutes') AS window, event_type,
 -- 3. Sliding windows: 5 minutes long, one beginning each minute. Append mode: a row once its
 --    window has closed, and never again.
 CREATE STREAMING TABLE user_activity
+TBLPROPERTIES ('futureGuard' = '1 day')
 AS SELECT window(`timestamp`, '5 minutes', '1 minute') AS window, user_id, count(*) AS event_count
    FROM STREAM events WATERMARK `timestamp` DELAY OF INTERVAL 10 MINUTES
    GROUP BY window(`timestamp`, '5 minutes', '1 minute'), user_id;

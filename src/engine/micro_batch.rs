@@ -17,7 +17,11 @@ use crate::error::{Error, Result};
 use crate::operators::Watermarks;
 use crate::sinks::OutputBatch;
 use crate::sources::{Admit, BadRecord, SourceRead};
-use crate::time::{Millis, Stopwatch};
+use crate::time::{Millis, Stopwatch, iso_millis, micros_to_millis};
+
+/// A row that is so far ahead of its batch's time is worth a warning when it moves the watermark:
+/// clocks differ by seconds, time zones by hours.
+const FUTURE_MS: Millis = 60 * 60 * 1000;
 
 impl Query {
     /// Runs at most one micro-batch. `None`: there was nothing to do.
@@ -59,6 +63,9 @@ impl Query {
         // 3. Read and decode. Spark's two steps before it take no time here: the plan was made with
         // the query, and a source is read when its rows are needed.
         self.batch_time.set(offsets.batch_timestamp_ms);
+        if let Some(guard_ms) = self.future_guard_ms {
+            self.tracker.guard(offsets.batch_timestamp_ms.saturating_add(guard_ms));
+        }
         took.mark("getBatch");
         took.mark("queryPlanning");
         let (reads, bad_of_stills) = self.read(&offsets)?;
@@ -70,6 +77,7 @@ impl Query {
         let watermarks = Watermarks { late_ms, evict_ms };
         let (mut operated, rows) = self.compute(watermarks)?;
         let seen = self.advance_watermark(batch, &reads)?;
+        self.warn_of_future(batch, &offsets, seen);
         let (account, rejected) = self.account(batch, &offsets, &reads, &operated, late_ms)?;
         self.clear_slots();
 
@@ -212,7 +220,7 @@ impl Query {
             assembly.numbered.fill()?;
             let traced = trace.run(&assembly.planner, &assembly.task)?;
             assembly.numbered.clear();
-            let newest = traced.times.iter().position(|time| *time == Some(seen.max_us));
+            let newest = traced.times.iter().position(|time| *time == seen.newest_us);
             Ok(newest.and_then(|row| {
                 let number = traced.numbers[row];
                 let leaf = assembly.numbered.leaves.get(number.leaf())?;
@@ -227,9 +235,44 @@ impl Query {
                 source: streams[stream].name.clone(),
                 line: place.as_ref().map(|place| place.line),
                 file: place.map(|place| place.file.to_string()),
-                event_time_us: seen.max_us,
+                event_time_us: seen.newest_us.unwrap_or(seen.max_us),
             }))
         })
+    }
+
+    /// One row from the year 2099 moves the watermark to 2099, and from then on every row is late.
+    fn warn_of_future(&self, batch: BatchId, offsets: &Offsets, seen: Option<Seen>) {
+        let batch_time_ms = offsets.batch_timestamp_ms;
+        let watermark_ms = offsets.batch_watermark_ms.unwrap_or(0);
+        let name = &self.name;
+        if let Some(seen) = seen.filter(|seen| seen.too_new > 0) {
+            tracing::warn!(
+                "{name}, batch {batch}: {} rows lie so far in the future that they do not move the \
+                 watermark (futureGuard); the latest is of {}",
+                seen.too_new,
+                iso_millis(micros_to_millis(seen.max_us))
+            );
+        }
+        let moved = self.tracker.row().filter(|row| row.batch == batch);
+        let is_ahead = |row: &&WatermarkRow| {
+            let time_ms = micros_to_millis(row.event_time_us);
+            // Where all event times run ahead of the clock, each row is but a little step.
+            let step_ms = self.tracker.watermark_ms().saturating_sub(watermark_ms);
+            time_ms.saturating_sub(batch_time_ms) > FUTURE_MS && step_ms > FUTURE_MS
+        };
+        let Some(row) = moved.filter(is_ahead) else { return };
+        let place = match (&row.file, row.line) {
+            (Some(file), Some(line)) => format!("{file}, line {line}"),
+            _ => format!("a row of {}", row.source),
+        };
+        tracing::warn!(
+            "{name}, batch {batch}: {place} has the event time {}, which lies in the future: it has \
+             moved the watermark to {}, and older rows are late from now on. If the row is wrong, \
+             take it away and start over; TBLPROPERTIES ('futureGuard' = '1 hour') lets such rows \
+             through without moving the watermark",
+            iso_millis(micros_to_millis(row.event_time_us)),
+            iso_millis(self.tracker.watermark_ms()),
+        );
     }
 
     /// What became of each row, and the rejected ones.

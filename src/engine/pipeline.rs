@@ -30,7 +30,7 @@ use crate::sql::{
     self, Catalog, Options, QueryPlan, Statement, StreamingTableDefinition, TableDefinition,
     TableFormat, TableRead,
 };
-use crate::time::SharedClock;
+use crate::time::{Millis, SharedClock};
 
 /// A folder with `input/`, `data/` and `checkpoints/`, and what its queries run on.
 #[derive(Clone)]
@@ -99,6 +99,7 @@ pub struct PlannedQuery {
     settings: Settings,
     /// How many rejected rows of a batch are kept; `None`: none, and there is no table of them.
     keeps_rejected: Option<Most>,
+    future_guard_ms: Option<Millis>,
 }
 
 /// At most so many, or all.
@@ -182,6 +183,7 @@ impl Pipeline {
             no_data_batches: query.settings.no_data_batches,
             one_watermark: query.settings.one_watermark,
             source_facts: self.inferred_columns(query),
+            future_guard_ms: query.future_guard_ms,
             rejected: match query.keeps_rejected {
                 Some(most) => RejectedRows::Kept { most, open: open_rejected, sink: None },
                 None => RejectedRows::Off,
@@ -362,6 +364,7 @@ fn plan_query(
         None => Trigger::default(),
     };
     let keeps_rejected = keeps_rejected(properties)?;
+    let future_guard_ms = future_guard_ms(properties)?;
     let plan = catalog.plan(definition)?;
     plan.check(sql_mode(mode), settings.checks)?;
     let schema = sink_schema(plan.plan.schema().as_arrow())?;
@@ -379,6 +382,7 @@ fn plan_query(
         schema,
         settings,
         keeps_rejected,
+        future_guard_ms,
     })
 }
 
@@ -401,6 +405,21 @@ fn keeps_rejected(properties: &Options) -> Result<Option<Most>> {
             Ok(rows) => Ok(Some(Some(rows))),
             Err(_) => Err(invalid(most, rows, "write a number of rows, such as '1000'")),
         },
+    }
+}
+
+/// The property `futureGuard`, in milliseconds.
+fn future_guard_ms(properties: &Options) -> Result<Option<Millis>> {
+    let key = "futureGuard";
+    let Some(text) = properties.get(key) else { return Ok(None) };
+    match sql::Interval::parse(text).ok().and_then(sql::Interval::fixed_micros) {
+        Some(micros) if micros >= 0 => Ok(Some(micros / 1000)),
+        _ => {
+            let what = format!("'{text}' is no value of {key}");
+            let hint = "write an interval without months, such as '1 hour'";
+            let error = Error::sql("INVALID_PROPERTY_VALUE", what).about(key).hint(hint);
+            Err(properties.locate(error))
+        }
     }
 }
 

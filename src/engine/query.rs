@@ -78,6 +78,9 @@ pub struct QueryParts<'a> {
     pub source_facts: BTreeMap<String, String>,
     /// Where rejected rows go.
     pub rejected: RejectedRows,
+    /// Event times so many milliseconds after the batch's time move no watermark; `None`: all do,
+    /// as in Spark.
+    pub future_guard_ms: Option<Millis>,
 }
 
 /// Makes the sink of rejected rows, for the query of this identity, when the first one is there.
@@ -124,6 +127,7 @@ pub struct Query {
     /// The row that has set it.
     pub(super) late_row: Option<WatermarkRow>,
     pub(super) rejected_rows: RejectedRows,
+    pub(super) future_guard_ms: Option<Millis>,
     /// Whether the watermark has risen so far that the next batch is due even without data.
     pub(super) no_data_batch_due: bool,
     /// The batch time before, which the next one never falls behind.
@@ -223,6 +227,7 @@ impl Query {
             late_ms: late.ms.unwrap_or(0),
             late_row: late.row,
             rejected_rows: parts.rejected,
+            future_guard_ms: parts.future_guard_ms,
             no_data_batch_due,
             last_trigger_start: None,
             broken: false,

@@ -6,7 +6,7 @@
 //! falls, and counts from batch N+1 on. The rule is Spark's, `spark.sql.streaming
 //! .multipleWatermarkPolicy` included: a node that has seen nothing in this run counts as 1970.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, ArrayRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -32,8 +32,12 @@ pub struct Seen {
     pub min_us: EventTimeMicros,
     /// The newest event time.
     pub max_us: EventTimeMicros,
+    /// The newest event time that may move the watermark: that of no row too far in the future.
+    pub newest_us: Option<EventTimeMicros>,
     /// Which row had it, from 0, the first if several.
     pub newest_row: u64,
+    /// How many rows were too far in the future to move it.
+    pub too_new: u64,
     /// Their sum, for the average.
     pub sum_us: i128,
 }
@@ -41,14 +45,17 @@ pub struct Seen {
 impl Seen {
     /// Notes a column of event times (timestamps in microseconds, or windows of them, whose end
     /// counts). Spark reads a missing time as 1970, and so does this.
-    fn note(&mut self, column: &ArrayRef) -> Result<()> {
+    fn note(&mut self, column: &ArrayRef, not_after: EventTimeMicros) -> Result<()> {
         let micros = event_times(column)?;
         for row in 0..micros.len() {
             let time = if micros.is_null(row) { 0 } else { micros.value(row) };
             let first = self.rows == 0;
             self.min_us = if first { time } else { self.min_us.min(time) };
-            if first || time > self.max_us {
-                (self.max_us, self.newest_row) = (time, self.rows);
+            self.max_us = if first { time } else { self.max_us.max(time) };
+            if time > not_after {
+                self.too_new += 1;
+            } else if self.newest_us.is_none_or(|newest| time > newest) {
+                (self.newest_us, self.newest_row) = (Some(time), self.rows);
             }
             self.sum_us += i128::from(time);
             self.rows += 1;
@@ -67,16 +74,35 @@ impl Seen {
 
 /// What one watermark node notes, shared by the plan and the engine.
 #[derive(Debug, Clone, Default)]
-pub struct Observer(Arc<Mutex<Seen>>);
+pub struct Observer(Arc<Mutex<Noted>>);
+
+#[derive(Debug)]
+struct Noted {
+    seen: Seen,
+    /// Later event times move nothing.
+    not_after: EventTimeMicros,
+}
+
+impl Default for Noted {
+    fn default() -> Self {
+        Self { seen: Seen::default(), not_after: EventTimeMicros::MAX }
+    }
+}
 
 impl Observer {
     /// Takes what was seen since the last call.
     pub fn take(&self) -> Seen {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut self.lock().seen)
     }
 
     fn note(&self, column: &ArrayRef) -> Result<()> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(column)
+        let mut noted = self.lock();
+        let not_after = noted.not_after;
+        noted.seen.note(column, not_after)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,6 +163,13 @@ impl Tracker {
         self.row.as_ref()
     }
 
+    /// In the batch that begins no event time later than this moves a watermark, in milliseconds.
+    pub fn guard(&self, not_after_ms: Millis) {
+        for node in &self.nodes {
+            node.observer.lock().not_after = not_after_ms.saturating_mul(1000);
+        }
+    }
+
     /// Takes in what the batch has seen; gives the times of the first node that saw any. `newest`
     /// says which row the newest one was that a node (by its number) saw.
     pub fn advance(
@@ -149,13 +182,14 @@ impl Tracker {
             if seen.rows == 0 {
                 continue;
             }
-            let candidate = micros_to_millis(seen.max_us).saturating_sub(node.delay_ms);
+            first.get_or_insert(seen);
+            let Some(newest_us) = seen.newest_us else { continue };
+            let candidate = micros_to_millis(newest_us).saturating_sub(node.delay_ms);
             if node.watermark_ms.is_none_or(|watermark| candidate > watermark) {
                 node.watermark_ms = Some(candidate);
                 // What is behind the watermark already moves nothing.
                 node.row = if candidate > self.global_ms { newest(number, &seen)? } else { None };
             }
-            first.get_or_insert(seen);
         }
         let of_node = |node: &&Node| node.watermark_ms.unwrap_or(0);
         let chosen = match self.policy {

@@ -131,6 +131,7 @@ impl StreamWriter {
             no_data_batches: true,
             one_watermark: false,
             source_facts: BTreeMap::new(),
+            future_guard_ms: None,
             rejected: RejectedRows::Kept { most: None, open: rejected, sink: None },
         })?;
         StreamingQuery::start(query, self.trigger, project.clock.clone(), Box::new(|_| {}))
