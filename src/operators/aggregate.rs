@@ -21,8 +21,9 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, UInt32Array};
-use arrow::compute::{cast, concat_batches, take_record_batch};
+use arrow::compute::{cast, concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use datafusion::physical_expr::PhysicalExpr;
 
 use super::late::drop_late;
 use super::partial::PartialAggregates;
@@ -65,6 +66,8 @@ pub struct Aggregate {
     watermarked: bool,
     emit: Emit,
     output: SchemaRef,
+    /// What must hold for a group to be wanted, over the grouping columns of the result.
+    wanted: Vec<Arc<dyn PhysicalExpr>>,
 }
 
 impl Aggregate {
@@ -77,7 +80,7 @@ impl Aggregate {
         emit: Emit,
         output: SchemaRef,
     ) -> Self {
-        Self { aggregates, event_time, watermarked, emit, output }
+        Self { aggregates, event_time, watermarked, emit, output, wanted: vec![] }
     }
 
     fn event_time_column(&self) -> Option<usize> {
@@ -100,6 +103,44 @@ impl Aggregate {
             .map(|batch| pane_to_windows(batch, column, spec))
             .collect::<Result<Vec<_>>>()?;
         if spec.is_tumbling() { Ok(spread) } else { self.aggregates.merge(spread) }
+    }
+
+    /// Leaves out the groups that nobody wants. It is a matter of windows that overlap: what is asked
+    /// of other groups has been asked of the rows.
+    fn drop_unwanted(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+        if self.wanted.is_empty() {
+            return Ok(states);
+        }
+        let groups: Vec<usize> = (0..self.aggregates.groups()).collect();
+        let schema = Arc::new(self.output.project(&groups)?);
+        let of_batch = |batch: RecordBatch| {
+            let mut columns = batch.columns()[..groups.len()].to_vec();
+            self.windows_of_ends(&mut columns)?;
+            let keys = in_types(columns, &schema, batch.num_rows())?;
+            let (_, wanted) =
+                self.wanted.iter().try_fold((keys, batch), |(keys, batch), asked| {
+                    let holds = asked.evaluate(&keys)?.into_array(keys.num_rows())?;
+                    let holds = holds.as_boolean();
+                    Ok::<_, Error>((
+                        filter_record_batch(&keys, holds)?,
+                        filter_record_batch(&batch, holds)?,
+                    ))
+                })?;
+            Ok(wanted)
+        };
+        states.into_iter().map(of_batch).collect()
+    }
+
+    /// Makes windows of the ends that stand for them.
+    fn windows_of_ends(&self, columns: &mut [ArrayRef]) -> Result<()> {
+        let EventTime::Window(column, spec) = self.event_time else { return Ok(()) };
+        let ends = &columns[column];
+        let micros = cast(ends, &DataType::Int64)?;
+        let starts: Int64Array = micros.as_primitive::<Int64Type>().unary(|end| end - spec.size_us);
+        let starts = cast(&(Arc::new(starts) as ArrayRef), ends.data_type())?;
+        let window = self.output.field(column).data_type();
+        columns[column] = window_column(starts, ends.clone(), window)?;
+        Ok(())
     }
 
     fn drop_late(
@@ -158,22 +199,11 @@ impl Aggregate {
 
     fn result_columns(&self, finished: RecordBatch) -> Result<RecordBatch> {
         let mut columns = finished.columns().to_vec();
-        match self.event_time {
-            EventTime::None | EventTime::Column(_) => {}
-            EventTime::Window(column, spec) => {
-                let ends = &columns[column];
-                let micros = cast(ends, &DataType::Int64)?;
-                let starts: Int64Array =
-                    micros.as_primitive::<Int64Type>().unary(|end| end - spec.size_us);
-                let starts = cast(&(Arc::new(starts) as ArrayRef), ends.data_type())?;
-                let window = self.output.field(column).data_type();
-                columns[column] = window_column(starts, ends.clone(), window)?;
-            }
-            EventTime::Ready(column) => {
-                let starts = columns.remove(self.aggregates.groups() - 1);
-                let window = self.output.field(column).data_type();
-                columns[column] = window_column(starts, columns[column].clone(), window)?;
-            }
+        self.windows_of_ends(&mut columns)?;
+        if let EventTime::Ready(column) = self.event_time {
+            let starts = columns.remove(self.aggregates.groups() - 1);
+            let window = self.output.field(column).data_type();
+            columns[column] = window_column(starts, columns[column].clone(), window)?;
         }
         in_types(columns, &self.output, finished.num_rows())
     }
@@ -219,7 +249,7 @@ impl Operator for Aggregate {
         let (state, input) = (only(states)?, only(inputs)?);
         let input =
             if self.aggregates.comes_in_parts() { self.aggregates.merge(input)? } else { input };
-        let fresh = self.spread_over_windows(input)?;
+        let fresh = self.drop_unwanted(self.spread_over_windows(input)?)?;
         let (fresh, late) = self.drop_late(fresh, marks)?;
         let touched = self.merge_with_kept(state, fresh)?;
         let mut updated = 0;
@@ -238,6 +268,14 @@ impl Operator for Aggregate {
         };
         let removed = if lets_go { state.expire(evict_us)? } else { 0 };
         Ok(Processed { output, updated, removed, late, ..Processed::default() })
+    }
+
+    fn only_wanted(&mut self, predicate: Arc<dyn PhysicalExpr>) {
+        if let EventTime::Window(_, spec) = self.event_time
+            && !spec.is_tumbling()
+        {
+            self.wanted.push(predicate);
+        }
     }
 
     fn waits_for_watermark(&self) -> bool {

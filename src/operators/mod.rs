@@ -24,8 +24,11 @@ pub mod limit;
 pub mod partial;
 pub mod session;
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::physical_expr::PhysicalExpr;
 
 use crate::batch::BatchId;
 use crate::error::{Error, Result};
@@ -111,6 +114,11 @@ pub trait Operator: Send {
     fn gives_whole_result(&self) -> bool {
         false
     }
+
+    /// Told that only groups for which this holds are wanted: a predicate over the grouping columns
+    /// of the result. An operator may leave the others out from the start, so that they are not
+    /// kept; they are filtered above in any case.
+    fn only_wanted(&mut self, _predicate: Arc<dyn PhysicalExpr>) {}
 
     /// The watermark of the rows that come out, from that of the rows that go in, both in
     /// milliseconds: lower where rows are held back for longer than the watermark asks.

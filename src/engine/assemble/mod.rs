@@ -22,12 +22,13 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::DFSchemaRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::TaskContext;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
 
 use super::arrivals::Arrivals;
@@ -202,12 +203,39 @@ impl Cutter<'_> {
             {
                 Ok(Transformed::yes(self.limit(node)?))
             }
+            LogicalPlan::Filter(node) => {
+                self.tell_wanted(&node)?;
+                Ok(Transformed::no(LogicalPlan::Filter(node)))
+            }
             other => match DeduplicateNode::of(&other) {
                 Some(node) => Ok(Transformed::yes(self.deduplicate(node)?)),
                 None => Ok(Transformed::no(other)),
             },
         })?;
         Ok(cut.data)
+    }
+
+    /// Tells a grouping what is asked of its groups right above it. Spark asks it of the rows below, so
+    /// that other groups are not kept.
+    fn tell_wanted(&mut self, node: &Filter) -> Result<()> {
+        let mut below = &node.input;
+        while let LogicalPlan::Filter(filter) = below.as_ref() {
+            below = &filter.input;
+        }
+        let Some(Holds::Operator(stage)) = Leaf::holds(below) else { return Ok(()) };
+        let Some(groups) = self.groups.as_ref().map(|groups| groups.names.clone()) else {
+            return Ok(());
+        };
+        let fields = node.input.schema().iter().take(groups.len());
+        let fields = fields.map(|(qualifier, field)| (qualifier.cloned(), field.clone()));
+        let keys = DFSchema::new_with_metadata(fields.collect(), Default::default())?;
+        for asked in split_conjunction(&node.predicate) {
+            if !asked.is_volatile() && asked.column_refs().iter().all(|c| groups.contains(c)) {
+                let predicate = self.planner.expression(asked, &keys)?;
+                self.stages[stage].operator.only_wanted(predicate);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the rows of a plan are all of its result each time, not what is new.
