@@ -12,8 +12,9 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use crate::calendar::Zone;
 use crate::error::{Error, Result};
-use crate::sources::json::{Mode, texts, type_of_text};
+use crate::sources::json::{JsonOptions, texts, type_of_text};
 use crate::sql::{parse_columns, session_zone, spark_name};
 
 /// The functions of this file.
@@ -43,6 +44,22 @@ impl ScalarUDFImpl for FromJson {
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> PlanResult<FieldRef> {
+        if let Some(text) = args.arg_fields.first().map(|field| field.data_type())
+            && !text.is_string()
+            && !text.is_null()
+        {
+            let what = format!("from_json takes a STRING, not {}", spark_name(text).to_uppercase());
+            return Err(Error::sql("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", what)
+                .hint("convert it with CAST(value AS STRING)")
+                .into());
+        }
+        if let Some(options) = args.arg_fields.get(2) {
+            are_options("from_json", options.data_type())?;
+        }
+        if let Some(Some(given)) = args.scalar_arguments.get(2) {
+            let given = pairs(&ColumnarValue::Scalar((*given).clone()))?;
+            texts::options(given, &Zone::default())?;
+        }
         let schema = match args.scalar_arguments {
             [_, Some(schema)] | [_, Some(schema), _] => schema,
             [_, None] | [_, None, _] => {
@@ -69,13 +86,10 @@ impl ScalarUDFImpl for FromJson {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
         let Some(texts) = args.args.first() else { return exec_err!("from_json takes a text") };
         let texts = arrow::compute::cast(&texts.to_array(args.number_rows)?, &DataType::Utf8)?;
-        let mode = match args.args.get(2) {
-            Some(options) => mode(options)?,
-            None => Mode::Permissive,
-        };
-        let (texts, gives) = (texts.as_string::<i32>(), args.return_field.data_type());
         let zone = session_zone(&args.config_options)?;
-        let values = texts::values(texts, gives, mode, &zone)?;
+        let options = json_options(args.args.get(2), &zone)?;
+        let (texts, gives) = (texts.as_string::<i32>(), args.return_field.data_type());
+        let values = texts::values(texts, gives, &options)?;
         Ok(ColumnarValue::Array(values))
     }
 }
@@ -96,32 +110,39 @@ fn schema_type(text: &str) -> Result<DataType> {
     }
 }
 
-/// The option `mode`, alone.
-fn mode(options: &ColumnarValue) -> PlanResult<Mode> {
+/// Refuses options that are no map of texts.
+fn are_options(name: &str, data_type: &DataType) -> Result<()> {
+    let (condition, what) = match data_type {
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) if pair.iter().all(|field| field.data_type().is_string()) => {
+                return Ok(());
+            }
+            _ => ("INVALID_OPTIONS.NON_STRING_TYPE", "a map of texts"),
+        },
+        _ => ("INVALID_OPTIONS.NON_MAP_FUNCTION", "a map"),
+    };
+    Err(Error::sql(condition, format!("the options of {name} are not {what}"))
+        .hint(format!("write them as in {name}(…, map('timestampFormat', 'dd.MM.yyyy'))")))
+}
+
+/// The options that a call has, with names and values.
+fn pairs(options: &ColumnarValue) -> PlanResult<Vec<(String, String)>> {
     let options = options.to_array(1)?;
-    let Some(options) = options.as_map_opt() else {
+    let Some(options) = options.as_map_opt().filter(|map| map.len() > 0 && map.is_valid(0)) else {
         return exec_err!("options are a map of texts");
     };
     let entries = options.value(0);
     let text = |column: usize, at: usize| {
         let texts = entries.column(column).as_string_opt::<i32>();
-        texts.filter(|texts| texts.is_valid(at)).map_or("", |texts| texts.value(at))
+        let text = texts.filter(|texts| texts.is_valid(at)).map_or("", |texts| texts.value(at));
+        text.to_owned()
     };
-    let mut mode = Mode::Permissive;
-    for at in 0..entries.len() {
-        let (key, value) = (text(0, at), text(1, at));
-        mode = match (key.to_lowercase().as_str(), value.to_uppercase().as_str()) {
-            ("mode", "PERMISSIVE") => Mode::Permissive,
-            ("mode", "FAILFAST") => Mode::FailFast,
-            _ => {
-                let what = format!("from_json does not take the option {key} = {value}");
-                return Err(Error::sql("UNSUPPORTED_FEATURE", what)
-                    .hint("it takes mode = PERMISSIVE or FAILFAST")
-                    .into());
-            }
-        };
-    }
-    Ok(mode)
+    Ok((0..entries.len()).map(|at| (text(0, at), text(1, at))).collect())
+}
+
+fn json_options(given: Option<&ColumnarValue>, zone: &Zone) -> PlanResult<JsonOptions> {
+    let given = given.map(pairs).transpose()?.unwrap_or_default();
+    Ok(texts::options(given, zone)?)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -143,7 +164,12 @@ impl ScalarUDFImpl for SchemaOfJson {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> PlanResult<ColumnarValue> {
-        let [ColumnarValue::Scalar(text)] = args.args.as_slice() else {
+        let (text, options) = match args.args.as_slice() {
+            [text] => (text, None),
+            [text, options] => (text, Some(options)),
+            _ => return exec_err!("schema_of_json takes a text and perhaps options"),
+        };
+        let ColumnarValue::Scalar(text) = text else {
             return Err(Error::sql(
                 "DATATYPE_MISMATCH.NON_FOLDABLE_INPUT",
                 "schema_of_json looks at a text that is written in the query",
@@ -151,7 +177,9 @@ impl ScalarUDFImpl for SchemaOfJson {
             .hint("write an example: schema_of_json('{\"id\":1}')")
             .into());
         };
-        let schema = text.try_as_str().flatten().and_then(type_of_text).map(|t| ddl(&t));
+        let options = json_options(options, &session_zone(&args.config_options)?)?;
+        let data_type = text.try_as_str().flatten().and_then(|text| type_of_text(text, &options));
+        let schema = data_type.map(|data_type| ddl(&data_type));
         Ok(ColumnarValue::Scalar(ScalarValue::Utf8(schema)))
     }
 }

@@ -31,11 +31,6 @@ pub(super) const OPTIONS: &[(&str, Rule)] = &[
 ];
 
 impl TimeForms {
-    /// Texts as casts read them, in a zone where they name none.
-    pub(super) fn in_zone(zone: &Zone) -> Self {
-        Self { zone: zone.clone(), ..Self::default() }
-    }
-
     /// What the options of a table say.
     pub(super) fn from_options(options: &Options) -> Result<Self> {
         let pattern = |name: &str| match options.get(name).map(TimePattern::to_read) {

@@ -322,10 +322,7 @@ impl ContextProvider for Provider {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let scalars = self.scope.state.scalar_functions();
-        let by_name = |name: &str| {
-            self.scope.functions.get(name).cloned().or_else(|| scalars.get(name).cloned())
-        };
-        by_name(name).or_else(|| by_name(functions::function_alias(name)?))
+        self.scope.functions.get(name).cloned().or_else(|| scalars.get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
@@ -333,11 +330,7 @@ impl ContextProvider for Provider {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        let aggregates = self.scope.state.aggregate_functions();
-        aggregates
-            .get(name)
-            .cloned()
-            .or_else(|| aggregates.get(functions::function_alias(name)?).cloned())
+        self.scope.state.aggregate_functions().get(name).cloned()
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {

@@ -102,6 +102,10 @@ pub(super) fn common_type(a: &DataType, b: &DataType) -> Option<DataType> {
             let field = x.as_ref().clone().with_data_type(item).with_nullable(true);
             Some(D::List(field.into()))
         }
+        (D::Map(x, _), D::Map(y, _)) => {
+            let entries = common_type(x.data_type(), y.data_type())?;
+            Some(D::Map(x.as_ref().clone().with_data_type(entries).into(), false))
+        }
         (D::Struct(x), D::Struct(y)) if x.len() == y.len() => {
             let fields = x.iter().zip(y).map(|(x, y)| {
                 let data_type = common_type(x.data_type(), y.data_type())?;

@@ -222,6 +222,14 @@ fn wrong_types(message: &str) -> Option<Error> {
                 .hint("write ON a.key = b.key, or USING (key)"),
         );
     }
+    let named = [
+        ("Failed to coerce then", "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
+        ("Can not find compatible types to compare", "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
+        ("common argument type for comparison", "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES"),
+    ];
+    if let Some((_, condition)) = named.iter().find(|(part, _)| message.contains(part)) {
+        return Some(Error::sql(*condition, message.trim_end_matches('.').to_owned()).hint(CAST));
+    }
     const OTHERS: [&str; 7] = [
         "oerce",
         "coercion",

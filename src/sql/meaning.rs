@@ -6,7 +6,7 @@
 
 use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, plan_err};
+use datafusion::common::{Column, DFSchema, ScalarValue, plan_err};
 use datafusion::error::Result as PlanResult;
 use datafusion::logical_expr::expr::{
     BinaryExpr, Case, Cast, InList, Like, ScalarFunction, TryCast,
@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 
 use super::arithmetic::{self, Op};
 use super::casts::{self, Misfit};
-use super::functions::{SESSION_WINDOW, WINDOW, time_of};
+use super::functions::{SESSION_WINDOW, WINDOW, decided, like_pattern, time_of};
 use super::{aggregates, coercion, literals, types};
 use crate::error::Error;
 
@@ -134,6 +134,9 @@ fn spark_expr(expr: Expr, schema: &DFSchema) -> PlanResult<Transformed<Expr>> {
         Expr::Like(like) => {
             let expr = Box::new(text(*like.expr, schema)?);
             let pattern = Box::new(text(*like.pattern, schema)?);
+            if let Expr::Literal(ScalarValue::Utf8(Some(pattern)), _) = pattern.as_ref() {
+                like_pattern(pattern, like.escape_char)?;
+            }
             Transformed::yes(Expr::Like(Like { expr, pattern, ..like }))
         }
         other => Transformed::no(other),
@@ -176,7 +179,12 @@ fn spark_call(call: ScalarFunction, schema: &DFSchema) -> PlanResult<Transformed
     }
     // Functions that give one of their arguments bring them together as CASE does.
     Ok(match call.func.name() {
-        "coalesce" | "nvl" | "greatest" | "least" | "make_array" => {
+        "coalesce" | "greatest" | "least" => {
+            let func = decided(call.func.name()).unwrap_or(call.func);
+            let args = alike(call.args, schema)?;
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+        }
+        "array" => {
             let args = alike(call.args, schema)?;
             Transformed::yes(Expr::ScalarFunction(ScalarFunction { args, ..call }))
         }
@@ -322,6 +330,26 @@ fn compared(sides: [Expr; 2], schema: &DFSchema) -> PlanResult<[Expr; 2]> {
     Ok([plain(left), plain(right)])
 }
 
+/// Refuses the branches of a CASE that DataFusion would bring together and Spark would not.
+fn agree(exprs: &[Expr], schema: &DFSchema) -> PlanResult<()> {
+    let types = exprs.iter().map(|e| e.get_type(schema)).collect::<PlanResult<Vec<_>>>()?;
+    let mut common = DataType::Null;
+    for next in types {
+        common = match coercion::common_type(&common, &next) {
+            Some(wider) => wider,
+            None if spark_has(&common, &next) => {
+                let [a, b] = [common, next].map(|t| types::spark_name(&t).to_uppercase());
+                let what = format!("the branches of a CASE have no type in common: {a} and {b}");
+                return Err(Error::sql("DATATYPE_MISMATCH.DATA_DIFF_TYPES", what)
+                    .hint("convert one of them with CAST(value AS TYPE)")
+                    .into());
+            }
+            None => return Ok(()),
+        };
+    }
+    Ok(())
+}
+
 fn spark_has(a: &DataType, b: &DataType) -> bool {
     let known = |t: &DataType| {
         coercion::is_number(t)
@@ -366,6 +394,7 @@ fn spark_case(mut case: Case, schema: &DFSchema) -> PlanResult<Expr> {
     let mut results: Vec<Expr> =
         case.when_then_expr.iter().map(|(_, then)| then.as_ref().clone()).collect();
     results.extend(case.else_expr.as_deref().cloned());
+    agree(&results, schema)?;
     let mut results = alike(results, schema)?.into_iter();
     for ((_, then), new) in case.when_then_expr.iter_mut().zip(results.by_ref()) {
         **then = new;

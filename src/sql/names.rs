@@ -165,15 +165,22 @@ impl VisitorMut for Prepare<'_> {
                 replace_window(having, &window);
             }
         }
-        if let Err(refused) = generators::take(select, &relations, &mut self.generators) {
-            return ControlFlow::Break(refused);
-        }
         for item in &mut select.projection {
-            if let SelectItem::UnnamedExpr(expr) = item {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && !generators::makes_rows(expr)
+            {
                 let written = expr.clone();
                 self.name(item, &written, &relations);
             }
         }
+        if let Err(refused) = generators::take(select, &relations, &mut self.generators) {
+            return ControlFlow::Break(refused);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        functions::joined_in_order(expr);
         ControlFlow::Continue(())
     }
 

@@ -231,11 +231,14 @@ fn zone(letter: char, count: usize, text: &str) -> Option<(Rules, &str)> {
             let sign = |c: char| c.is_ascii_alphanumeric() || "/_+-:".contains(c);
             let (name, rest) = text.split_at(text.find(|c| !sign(c)).unwrap_or(text.len()));
             let season = SEASONS.iter().find(|(short, _)| *short == name);
-            let offset = name.contains(['+', '-']) && !name.contains('/');
+            let offset = name.find(['+', '-']).filter(|_| !name.contains('/'));
+            // Behind its sign an offset is written in full: +hh:mm or +hh:mm:ss.
+            let short = offset.is_some_and(|at| ![6, 9].contains(&(name.len() - at)));
             match (letter, season) {
+                _ if short => None,
                 ('z', Some((_, place))) => Some((Rules::named(place)?, rest)),
-                ('z', None) if offset => None,
-                ('V', Some(_)) => None,
+                // Some are names of zones as well.
+                ('V', Some(_)) if !["CET", "EET", "MET", "WET"].contains(&name) => None,
                 _ => Some((Rules::named(name)?, rest)),
             }
         }

@@ -102,9 +102,12 @@ pub fn infer(files: &[PathBuf], options: &JsonOptions) -> Result<Inferred> {
 }
 
 /// The type of the value that a text of JSON holds; `None`: it is no JSON.
-pub fn type_of_text(text: &str) -> Option<DataType> {
-    let options = JsonOptions::default();
-    data_type(&value(&mut Cursor::new(text), &options, 1).ok()?, false)
+pub fn type_of_text(text: &str, options: &JsonOptions) -> Option<DataType> {
+    let mut cursor = Cursor::with(text, options.syntax);
+    if cursor.next_byte().is_none() {
+        return Some(DataType::Utf8);
+    }
+    data_type(&value(&mut cursor, options, 1).ok()?, options.inference.drop_all_null)
 }
 
 /// The beginning of a file, and whether that is all of it. One that is packed is read whole.

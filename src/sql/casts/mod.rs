@@ -24,8 +24,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 use datafusion::sql::sqlparser::ast::{
-    CastKind, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, TypedString, Value,
+    CastKind, DataType as SqlType, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, TypedString, Value,
 };
 use datafusion::sql::sqlparser::parser::Parser;
 
@@ -185,6 +185,14 @@ fn type_named(name: &str) -> PlanResult<DataType> {
             .hint("write a Spark type: STRING, BIGINT, INT, DOUBLE, DECIMAL(p,s), TIMESTAMP …")
     };
     let sql = parsed.map_err(|_| wrong(format!("'{name}' is not a type")))?;
+    if let SqlType::Time(..) = sql {
+        return Err(Error::sql(
+            "UNSUPPORTED_TIME_TYPE",
+            "TIME is a type that Spark 4.2 keeps back",
+        )
+        .hint("keep a time of day as STRING or in seconds")
+        .into());
+    }
     Ok(types::arrow_type(&sql).map_err(wrong)?)
 }
 

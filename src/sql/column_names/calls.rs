@@ -48,11 +48,12 @@ const UPPER: [&str; 35] = [
 ];
 
 /// Arguments that may be left out, with the place of the first and what Spark takes for each.
-const DEFAULTS: [(&str, usize, &[&str]); 29] = [
+const DEFAULTS: [(&str, usize, &[&str]); 31] = [
     ("aggregate", 3, &[FINISH]),
     ("approx_percentile", 2, &["10000"]),
     ("bround", 1, &["0"]),
     ("from_unixtime", 1, &[FORMAT]),
+    ("listagg", 1, &["NULL"]),
     ("locate", 2, &["1"]),
     ("lpad", 2, &[" "]),
     ("make_dt_interval", 0, &["0", "0", "0", "0.000000"]),
@@ -73,6 +74,7 @@ const DEFAULTS: [(&str, usize, &[&str]); 29] = [
     ("rpad", 2, &[" "]),
     ("sort_array", 1, &["true"]),
     ("split", 2, &["-1"]),
+    ("string_agg", 1, &["NULL"]),
     ("str_to_map", 1, &[",", ":"]),
     ("substr", 2, &["2147483647"]),
     ("substring", 2, &["2147483647"]),
@@ -141,8 +143,23 @@ impl ColumnNames<'_> {
         if distinct {
             text = text.replacen('(', "(DISTINCT ", 1);
         }
-        if let [order] = call.within_group.as_slice() {
-            text += &format!(" WITHIN GROUP (ORDER BY {})", self.text(&order.expr));
+        if !call.within_group.is_empty() {
+            text = text.replacen("string_agg(", "listagg(", 1);
+            let full = text.starts_with("listagg(");
+            let keys = call.within_group.iter().map(|key| {
+                let falling = key.options.asc == Some(false);
+                let order = match (full, falling, key.options.nulls_first.unwrap_or(!falling)) {
+                    (false, true, _) => " DESC",
+                    (false, false, _) => "",
+                    (true, true, false) => " DESC NULLS LAST",
+                    (true, true, true) => " DESC NULLS FIRST",
+                    (true, false, true) => " ASC NULLS FIRST",
+                    (true, false, false) => " ASC NULLS LAST",
+                };
+                self.text(&key.expr) + order
+            });
+            let keys: Vec<String> = keys.collect();
+            text += &format!(" WITHIN GROUP (ORDER BY {})", keys.join(", "));
         }
         if let Some(filter) = &call.filter {
             text += &format!(" FILTER (WHERE {})", self.text(filter));

@@ -1,6 +1,5 @@
 //! Functions that make an array out of arrays and items: each picks items from a [`Pool`].
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,21 +9,29 @@ use arrow::array::{
 };
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Int32Type};
-use arrow::row::Rows;
 use datafusion::common::exec_err;
-use datafusion::error::Result as PlanResult;
+use datafusion::error::{DataFusionError, Result as PlanResult};
 
 use super::definition::{Call, Definition, mismatch, wrong_count};
-use super::lists::{
-    Part, Picks, Pool, Row, first, list_and_item, lists, one_list, rows, two_lists,
-};
+use super::lists::{Part, Picks, Pool, Row, first, list_and_item, lists, one_list, rows};
+use super::value::{MOST_BYTES, too_long};
 use super::widen::{common_of, item_of, list, structure};
 use crate::error::Error;
+
+/// An array has no more items than this.
+pub(super) const LONGEST: usize = i32::MAX as usize - 15;
+
+/// The error for an array of more than [`LONGEST`] items; `by` is what asks for it.
+pub(super) fn longer(by: &str) -> DataFusionError {
+    let condition = format!("COLLECTION_SIZE_LIMIT_EXCEEDED.{by}");
+    Error::input(condition, format!("an array has no more than {LONGEST} items"))
+        .hint("lower the number in the call, or filter such rows out before")
+        .into()
+}
 
 /// The functions of this file.
 pub(super) fn functions() -> Vec<Definition> {
     let of_list = |name, value| Definition { name, takes: one_list, gives: first, value };
-    let of_two = |name, value| Definition { name, takes: two_lists, gives: first, value };
     let of_item = |name, value| Definition { name, takes: list_and_item, gives: first, value };
     let gives_list =
         |types: &[DataType]| Ok(list(types.first().cloned().unwrap_or(DataType::Null)));
@@ -42,11 +49,7 @@ pub(super) fn functions() -> Vec<Definition> {
         Definition { name: "array_insert", takes: list_place_item, gives: first, value: insert },
         Definition { name: "slice", takes: list_and_range, gives: first, value: slice },
         Definition { name: "arrays_zip", takes: any_lists, gives: zipped, value: zip },
-        of_list("array_distinct", distinct),
         of_list("array_compact", compact),
-        of_two("array_except", except),
-        of_two("array_intersect", intersect),
-        of_two("array_union", union),
         of_item("array_remove", remove),
         of_item("array_append", append),
         of_item("array_prepend", prepend),
@@ -64,7 +67,7 @@ pub(super) fn concat_rules() -> Definition {
 }
 
 /// One result row for each row of a single argument; NULL stays NULL.
-fn each(
+pub(super) fn each(
     call: &Call,
     mut pick: impl FnMut(&Pool, Range<usize>, &mut Picks),
 ) -> PlanResult<ArrayRef> {
@@ -83,7 +86,7 @@ fn each(
 }
 
 /// One result row for each pair of rows; NULL on one side makes NULL.
-fn both(
+pub(super) fn both(
     pool: &Pool,
     mut pick: impl FnMut(Range<usize>, Range<usize>, &mut Picks),
 ) -> PlanResult<ArrayRef> {
@@ -142,6 +145,7 @@ fn concat(call: &Call) -> PlanResult<ArrayRef> {
             let parts = parts.iter().map(|part| part.is_valid(row).then(|| part.value(row)));
             Some(parts.collect::<Option<Vec<_>>>()?.concat())
         });
+        fits(parts.iter().map(|part| part.value_data().len()))?;
         return Ok(Arc::new(joined.collect::<BinaryArray>()));
     }
     if !matches!(call.gives, DataType::List(_)) {
@@ -150,6 +154,7 @@ fn concat(call: &Call) -> PlanResult<ArrayRef> {
             let parts = texts.iter().map(|text| text.is_valid(row).then(|| text.value(row)));
             parts.collect::<Option<String>>()
         });
+        fits(texts.iter().map(|text| text.value_data().len()))?;
         return Ok(Arc::new(joined.collect::<StringArray>()));
     }
     let parts: Vec<Part> = call.args.iter().map(Part::Lists).collect();
@@ -159,6 +164,7 @@ fn concat(call: &Call) -> PlanResult<ArrayRef> {
         let ranges: Option<Vec<_>> = pool.columns.iter().map(|c| c[row].clone()).collect();
         match ranges {
             Some(ranges) => {
+                picks.room(ranges.iter().map(Range::len).sum())?;
                 ranges.into_iter().for_each(|range| picks.extend(range));
                 picks.close();
             }
@@ -168,10 +174,19 @@ fn concat(call: &Call) -> PlanResult<ArrayRef> {
     picks.finish(&pool.items)
 }
 
+/// Whether so many bytes find room in one column.
+fn fits(bytes: impl Iterator<Item = usize>) -> PlanResult<()> {
+    match bytes.sum::<usize>() > MOST_BYTES {
+        true => Err(too_long("the texts of one batch get too long together".to_owned()).into()),
+        false => Ok(()),
+    }
+}
+
 fn list_or_text(types: &[DataType]) -> PlanResult<Vec<DataType>> {
     match types {
         [DataType::List(_) | DataType::LargeList(_)] => one_list(types),
         [nested] if nested.is_nested() => Err(mismatch("an ARRAY or a STRING", nested)),
+        [DataType::Binary] => Ok(vec![DataType::Binary]),
         [_] => Ok(vec![DataType::Utf8]),
         _ => Err(wrong_count("one argument", types.len())),
     }
@@ -182,52 +197,16 @@ fn reverse(call: &Call) -> PlanResult<ArrayRef> {
         let turned = texts.iter().map(|text| Some(text?.chars().rev().collect::<String>()));
         return Ok(Arc::new(turned.collect::<StringArray>()));
     }
+    if let Some(bytes) = call.args[0].as_binary_opt::<i32>() {
+        let turned = bytes.iter().map(|b| Some(b?.iter().rev().copied().collect::<Vec<u8>>()));
+        return Ok(Arc::new(turned.collect::<BinaryArray>()));
+    }
     each(call, |_, range, picks| range.rev().for_each(|at| picks.push(at)))
-}
-
-fn distinct(call: &Call) -> PlanResult<ArrayRef> {
-    let keys = super::lists::comparable(lists(&call.args[0])?.values())?;
-    let mut seen = HashSet::new();
-    each(call, |_, range, picks| {
-        seen.clear();
-        range.filter(|at| seen.insert(keys.row(*at))).for_each(|at| picks.push(at));
-    })
 }
 
 fn compact(call: &Call) -> PlanResult<ArrayRef> {
     each(call, |pool, range, picks| {
         range.filter(|at| !pool.is_null(*at)).for_each(|at| picks.push(at));
-    })
-}
-
-/// The two arrays of a call, and their items in a comparable form.
-fn sets(call: &Call) -> PlanResult<(Pool, Rows)> {
-    let pool = Pool::of(&[Part::Lists(&call.args[0]), Part::Lists(&call.args[1])])?;
-    let keys = pool.comparable()?;
-    Ok((pool, keys))
-}
-
-fn except(call: &Call) -> PlanResult<ArrayRef> {
-    let (pool, keys) = sets(call)?;
-    both(&pool, |left, right, picks| {
-        let mut seen: HashSet<_> = right.map(|at| keys.row(at)).collect();
-        left.filter(|at| seen.insert(keys.row(*at))).for_each(|at| picks.push(at));
-    })
-}
-
-fn intersect(call: &Call) -> PlanResult<ArrayRef> {
-    let (pool, keys) = sets(call)?;
-    both(&pool, |left, right, picks| {
-        let mut wanted: HashSet<_> = right.map(|at| keys.row(at)).collect();
-        left.filter(|at| wanted.remove(&keys.row(*at))).for_each(|at| picks.push(at));
-    })
-}
-
-fn union(call: &Call) -> PlanResult<ArrayRef> {
-    let (pool, keys) = sets(call)?;
-    both(&pool, |left, right, picks| {
-        let mut seen = HashSet::new();
-        left.chain(right).filter(|at| seen.insert(keys.row(*at))).for_each(|at| picks.push(at));
     })
 }
 
@@ -278,6 +257,11 @@ fn flatten(call: &Call) -> PlanResult<ArrayRef> {
             row.and_then(|row| ranges.get(row)?.iter().cloned().collect::<Option<Vec<_>>>());
         match parts {
             Some(parts) => {
+                let items = parts.iter().map(Range::len).sum();
+                if items > LONGEST {
+                    return Err(longer("FUNCTION"));
+                }
+                picks.room(items)?;
                 parts.into_iter().for_each(|part| picks.extend(part));
                 picks.close();
             }
@@ -288,7 +272,10 @@ fn flatten(call: &Call) -> PlanResult<ArrayRef> {
 }
 
 fn item_and_count(types: &[DataType]) -> PlanResult<Vec<DataType>> {
-    let [item, _] = types else { return Err(wrong_count("an item and a count", types.len())) };
+    let [item, count] = types else { return Err(wrong_count("an item and a count", types.len())) };
+    if !count.is_integer() && !count.is_null() {
+        return Err(mismatch("an INT", count));
+    }
     Ok(vec![super::widen::plain(item), DataType::Int32])
 }
 
@@ -298,6 +285,11 @@ fn repeat(call: &Call) -> PlanResult<ArrayRef> {
     for (row, count) in counts.iter().enumerate() {
         match count {
             Some(count) => {
+                let count = usize::try_from(count).unwrap_or(0);
+                if count > LONGEST {
+                    return Err(longer("PARAMETER"));
+                }
+                picks.room(count)?;
                 (0..count).for_each(|_| picks.push(row));
                 picks.close();
             }
@@ -336,6 +328,10 @@ fn insert(call: &Call) -> PlanResult<ArrayRef> {
             continue;
         };
         let distance = place.unsigned_abs() as usize;
+        if distance > LONGEST {
+            return Err(longer("FUNCTION"));
+        }
+        picks.room(distance.max(range.len() + 1))?;
         match place {
             0 => return Err(index_zero()),
             1.. => {
@@ -441,69 +437,4 @@ fn zip(call: &Call) -> PlanResult<ArrayRef> {
     let values = values.collect::<Result<Vec<_>, _>>()?;
     let items: ArrayRef = Arc::new(StructArray::try_new_with_length(fields, values, None, count)?);
     picks.finish(&items)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, AsArray, ListArray};
-    use arrow::datatypes::Int32Type;
-    use proptest::prelude::*;
-
-    use super::{Call, distinct, except, intersect, union};
-
-    type Items = Vec<Option<i32>>;
-
-    fn column(rows: &[Option<Items>]) -> ArrayRef {
-        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(rows.iter().cloned()))
-    }
-
-    fn back(lists: &ArrayRef) -> Vec<Option<Items>> {
-        let items = |list: ArrayRef| list.as_primitive::<Int32Type>().iter().collect();
-        lists.as_list::<i32>().iter().map(|list| list.map(items)).collect()
-    }
-
-    /// Each item once, where it comes first.
-    fn once(items: impl IntoIterator<Item = Option<i32>>) -> Items {
-        let mut seen = Items::new();
-        for item in items {
-            if !seen.contains(&item) {
-                seen.push(item);
-            }
-        }
-        seen
-    }
-
-    fn some_rows() -> impl Strategy<Value = Vec<(Option<Items>, Option<Items>)>> {
-        let items = || {
-            let item = prop_oneof![1 => Just(None), 4 => (0..4).prop_map(Some)];
-            prop_oneof![1 => Just(None), 5 => prop::collection::vec(item, 0..6).prop_map(Some)]
-        };
-        prop::collection::vec((items(), items()), 0..6)
-    }
-
-    proptest! {
-        #[test]
-        fn sets_are_what_their_definition_says(pairs in some_rows()) {
-            let (left, right): (Vec<_>, Vec<_>) = pairs.iter().cloned().unzip();
-            let args = [column(&left), column(&right)];
-            let gives = args[0].data_type().clone();
-            let call = Call { args: &args, gives: &gives, rows: pairs.len(), zone: &Default::default() };
-            let by = |f: fn(Items, Items) -> Items| -> Vec<Option<Items>> {
-                pairs.iter().cloned().map(|(a, b)| Some(once(f(a?, b?)))).collect()
-            };
-            prop_assert_eq!(back(&union(&call).unwrap()), by(|a, b| [a, b].concat()));
-            prop_assert_eq!(
-                back(&intersect(&call).unwrap()),
-                by(|a, b| a.into_iter().filter(|item| b.contains(item)).collect())
-            );
-            prop_assert_eq!(
-                back(&except(&call).unwrap()),
-                by(|a, b| a.into_iter().filter(|item| !b.contains(item)).collect())
-            );
-            let once_each: Vec<_> = left.iter().cloned().map(|a| a.map(once)).collect();
-            prop_assert_eq!(back(&distinct(&call).unwrap()), once_each);
-        }
-    }
 }

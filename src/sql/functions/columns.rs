@@ -23,8 +23,12 @@ use crate::sql::casts::{double_text, float_text};
 pub(super) enum Kind {
     /// Text; numbers, times and so on are written as text.
     Text,
+    /// Text, and nothing that would have to be written as one.
+    String,
     /// A pattern of times, which is looked at before the first row if it is constant.
     Pattern,
+    /// The name of a collation, of which there is one.
+    Collation,
     /// Bytes; text gives its UTF-8.
     Bytes,
     /// Bytes where they are given, else text.
@@ -42,6 +46,8 @@ pub(super) enum Kind {
     Time,
     /// A time of which the clock is read: an instant in the session's zone, or without a zone.
     Local,
+    /// [`Kind::Local`], or an interval as it is.
+    LocalOrInterval,
     /// Whatever was given.
     Any,
 }
@@ -52,6 +58,8 @@ impl Kind {
         match word {
             "text" => Kind::Text,
             "pattern" => Kind::Pattern,
+            "string" => Kind::String,
+            "collation" => Kind::Collation,
             "bytes" => Kind::Bytes,
             "either" => Kind::Either,
             "whole" => Kind::Whole,
@@ -61,6 +69,7 @@ impl Kind {
             "date" => Kind::Date,
             "time" => Kind::Time,
             "local" => Kind::Local,
+            "local/interval" => Kind::LocalOrInterval,
             _ => Kind::Any,
         }
     }
@@ -68,13 +77,14 @@ impl Kind {
     /// What a message calls it.
     pub(super) fn words(self) -> &'static str {
         match self {
-            Kind::Text | Kind::Pattern => "a STRING",
+            Kind::Text | Kind::String | Kind::Pattern | Kind::Collation => "a STRING",
             Kind::Bytes | Kind::Either => "a BINARY or a STRING",
             Kind::Whole => "a whole number",
             Kind::Double | Kind::Number => "a number",
             Kind::Bool => "a BOOLEAN",
             Kind::Date => "a DATE",
             Kind::Time | Kind::Local => "a TIMESTAMP",
+            Kind::LocalOrInterval => "a TIMESTAMP or an INTERVAL",
             Kind::Any => "a value",
         }
     }
@@ -87,10 +97,12 @@ impl Kind {
         match self {
             _ if given.is_null() => true,
             Kind::Text | Kind::Pattern | Kind::Either => !given.is_nested(),
+            Kind::String | Kind::Collation => text,
             Kind::Bytes => text || bytes,
             Kind::Whole | Kind::Double | Kind::Number => text || given.is_numeric(),
             Kind::Bool => text || matches!(given, DataType::Boolean),
             Kind::Date | Kind::Time | Kind::Local => text || time,
+            Kind::LocalOrInterval => text || time || matches!(given, DataType::Interval(_)),
             Kind::Any => true,
         }
     }
@@ -122,7 +134,9 @@ impl Column {
         };
         let array = plain(&array)?;
         let values = match kind {
-            Kind::Text | Kind::Pattern => Values::Text(text(&array, zone)?),
+            Kind::Text | Kind::String | Kind::Pattern | Kind::Collation => {
+                Values::Text(text(&array, zone)?)
+            }
             Kind::Either if array.data_type() != &DataType::Binary => {
                 Values::Text(text(&array, zone)?)
             }
@@ -141,7 +155,12 @@ impl Column {
             Kind::Bool => Values::Bool(cast(&array, &DataType::Boolean)?.as_boolean().clone()),
             Kind::Date => Values::Whole(time_cast::days(&array, zone)?),
             Kind::Time => Values::Whole(time_cast::instants(&array, zone)?),
-            Kind::Local => Values::Whole(time_cast::clock_times(&array, zone)?),
+            Kind::LocalOrInterval if matches!(array.data_type(), DataType::Interval(_)) => {
+                Values::Raw(array)
+            }
+            Kind::Local | Kind::LocalOrInterval => {
+                Values::Whole(time_cast::clock_times(&array, zone)?)
+            }
             Kind::Any => Values::Raw(array),
         };
         Ok(Self { values, constant })

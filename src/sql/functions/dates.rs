@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike, Weekday};
 use datafusion::scalar::ScalarValue;
 
+use super::intervals::{interval_at, part_of_interval};
 use super::scalar::{Answer, Function, Gives, Row, Value, overflow, refused};
 use crate::calendar::{DAY, day_name, day_number, month_name, naive};
 use crate::error::Error;
@@ -39,8 +40,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("monthname", "date", Gives::Text, |r| {
         Ok(month_name(date(r, 0)?.month())[..3].into())
     }),
-    Function::new("extract date_part datepart", "text local", Gives::Of(part_type), |r| {
-        part(r.text(0), naive(r.whole(1)))
+    Function::new("extract date_part datepart", "text local/interval", Gives::Of(part_type), |r| {
+        match interval_at(r, 1) {
+            Some(interval) => part_of_interval(r.text(0), interval),
+            None => part(r.text(0), naive(r.whole(1))),
+        }
     }),
     Function::new("date_add dateadd", "date whole|text any any", Gives::Of(moved_type), |r| {
         if r.has(2) { super::times::added(r) } else { moved(r, r.whole(1)) }
@@ -128,10 +132,14 @@ fn part_of(r: &Row, field: &str) -> Answer {
 }
 
 /// The type of a part: a second has a fraction.
-fn part_type(_: &[DataType], values: &[Option<&ScalarValue>]) -> DataType {
+fn part_type(types: &[DataType], values: &[Option<&ScalarValue>]) -> DataType {
     let field = values.first().copied().flatten().and_then(|v| v.try_as_str().flatten());
     match field.map(str::to_lowercase).as_deref() {
         Some("second" | "s" | "sec" | "seconds" | "secs") => DataType::Decimal128(8, 6),
+        Some(part) if matches!(types.get(1), Some(DataType::Interval(_))) => match &part[..1] {
+            "m" | "h" => DataType::Int8,
+            _ => DataType::Int32,
+        },
         _ => DataType::Int32,
     }
 }

@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Float64Type, Int64Type};
 
 use super::columns;
 use super::scalar::{Answer, Function, Gives, Row, Value, refused};
+use super::value::room;
 use crate::error::Error;
 use crate::sql::casts::double_text;
 
@@ -23,6 +24,7 @@ fn format_number(r: &Row) -> Answer {
             let Ok(places) = usize::try_from(places.as_primitive::<Int64Type>().value(0)) else {
                 return Ok(Value::Null);
             };
+            let places = places.min(MOST_PLACES);
             NumberForm { group: 3, whole: 1, least: places, most: places, ..NumberForm::default() }
         }
     };
@@ -40,6 +42,9 @@ fn format_number(r: &Row) -> Answer {
     };
     Ok(form.write(&fixed).into())
 }
+
+/// Java writes no more places of a number.
+const MOST_PLACES: usize = 340;
 
 /// The digits of a decimal with so many places, half to the even.
 fn decimal_fixed(digits: i128, scale: usize, places: usize) -> String {
@@ -156,7 +161,8 @@ fn format_string(r: &Row) -> Answer {
         field.width = digits.parse().unwrap_or(0);
         if let Some(tail) = signs.strip_prefix('.') {
             let digits = take(tail, |c| c.is_ascii_digit());
-            field.precision = digits.parse().ok();
+            let places = digits.parse().ok().filter(|places| *places <= usize::from(u16::MAX));
+            field.precision = Some(places.ok_or_else(|| wrong("asks for too many places"))?);
             signs = &tail[digits.len()..];
         }
         let Some(letter) = signs.chars().next() else {
@@ -178,6 +184,7 @@ fn format_string(r: &Row) -> Answer {
                 })?
             }
         };
+        room(1, field.width)?;
         out.push_str(&field.padded(&value));
     }
     out.push_str(rest);
@@ -194,14 +201,15 @@ impl Field {
     }
 
     fn padded(&self, value: &str) -> String {
-        let width = self.width;
+        // The formatter of the standard library takes no width of more than 16 bits.
+        let missing = self.width.saturating_sub(value.chars().count());
         match () {
-            () if self.has('-') => format!("{value:<width$}"),
+            () if self.has('-') => format!("{value}{}", " ".repeat(missing)),
             () if self.has('0') => {
                 let (sign, digits) = value.split_at(usize::from(value.starts_with(['-', '+'])));
-                format!("{sign}{digits:0>width$}", width = width.saturating_sub(sign.len()))
+                format!("{sign}{}{digits}", "0".repeat(missing))
             }
-            () => format!("{value:>width$}"),
+            () => format!("{}{value}", " ".repeat(missing)),
         }
     }
 

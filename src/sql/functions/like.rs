@@ -11,6 +11,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("ilike", "text text text?", Gives::Bool, |r| like(r, str::to_lowercase)),
 ];
 
+/// Refuses a pattern that escapes what cannot be escaped.
+pub(in crate::sql) fn like_pattern(pattern: &str, escape: Option<char>) -> Result<(), Error> {
+    signs(pattern, escape.unwrap_or('\\')).map(drop)
+}
+
 /// A sign of a pattern.
 #[derive(Clone, Copy, PartialEq)]
 enum Sign {

@@ -14,8 +14,12 @@ use arrow::row::{RowConverter, Rows, SortField};
 use datafusion::common::exec_err;
 use datafusion::error::Result as PlanResult;
 
+use super::value::{MOST_BYTES, too_long};
 use super::widen::{common, item_of, list};
 use crate::error::Error;
+
+/// The most items that the arrays of a result have in one batch.
+const MOST_ITEMS: usize = 1 << 27;
 
 /// A row: a range of the pool, or NULL.
 pub(super) type Row = Option<Range<usize>>;
@@ -78,6 +82,31 @@ impl Pool {
     /// The items in a form that compares and hashes as Spark's values do.
     pub(super) fn comparable(&self) -> PlanResult<Rows> {
         comparable(&self.items)
+    }
+}
+
+/// How much each value holds, bytes of text and items of arrays; `None`: all hold the same.
+fn weights(values: &ArrayRef) -> Option<Vec<u64>> {
+    let runs = |ends: &[i32]| -> Vec<u64> {
+        ends.windows(2).map(|ends| (ends[1] - ends[0]) as u64).collect()
+    };
+    match values.data_type() {
+        DataType::Utf8 => Some(runs(values.as_string::<i32>().value_offsets())),
+        DataType::Binary => Some(runs(values.as_binary::<i32>().value_offsets())),
+        DataType::List(_) => {
+            let lists = values.as_list::<i32>();
+            let ends = lists.value_offsets();
+            let Some(inner) = weights(lists.values()) else { return Some(runs(ends)) };
+            let of = |ends: &[i32]| inner.get(ends[0] as usize..ends[1] as usize);
+            let whole = |items: &[u64]| items.len() as u64 + items.iter().sum::<u64>();
+            Some(ends.windows(2).map(|ends| of(ends).map_or(0, whole)).collect())
+        }
+        DataType::Struct(_) => {
+            let columns = values.as_struct().columns().iter().filter_map(weights);
+            columns.reduce(|a, b| a.into_iter().zip(b).map(|(a, b)| a + b).collect())
+        }
+        DataType::Map(..) => Some(runs(values.as_map().value_offsets())),
+        _ => None,
     }
 }
 
@@ -163,10 +192,23 @@ impl Picks {
         self.valid.push(valid);
     }
 
+    /// Whether so many items more can be picked.
+    pub(super) fn room(&self, items: usize) -> Result<(), Error> {
+        match self.picked.len().checked_add(items) {
+            Some(all) if all <= MOST_ITEMS => Ok(()),
+            _ => Err(too_long(format!("the arrays of one batch get more than {MOST_ITEMS} items"))),
+        }
+    }
+
     /// The lists, of items of this pool.
     pub(super) fn finish(self, items: &ArrayRef) -> PlanResult<ArrayRef> {
-        if i32::try_from(self.picked.len()).is_err() {
-            return exec_err!("the arrays of one batch have more than 2^31 items");
+        self.room(0)?;
+        if let Some(weights) = weights(items) {
+            let picked = self.picked.iter().flatten();
+            let all: u64 = picked.filter_map(|at| weights.get(*at as usize)).sum();
+            if all > MOST_BYTES as u64 {
+                return Err(too_long("the arrays of one batch get too large".to_owned()).into());
+            }
         }
         let values = take(items, &UInt32Array::from(self.picked), None)?;
         let nulls = self.valid.contains(&false).then(|| NullBuffer::from(self.valid));

@@ -9,9 +9,11 @@
 
 mod access;
 mod array;
+mod array_sets;
 mod array_value;
 mod batch_time;
 mod columns;
+mod conditional;
 mod dates;
 mod definition;
 mod encoding;
@@ -19,6 +21,7 @@ mod format;
 mod hash;
 mod higher_order;
 mod intervals;
+mod joined_in_order;
 mod json;
 mod json_text;
 mod lambda;
@@ -36,9 +39,11 @@ mod registry;
 mod respell;
 mod rounding;
 mod scalar;
+mod sentences;
 mod sequence;
 mod session_window;
 mod text;
+mod time_bucket;
 mod time_cast;
 mod times;
 mod type_name;
@@ -49,9 +54,12 @@ mod window;
 pub(super) use access::Access;
 pub use batch_time::BatchTime;
 pub(super) use batch_time::batch_time_functions;
+pub(super) use conditional::decided;
+pub(super) use joined_in_order::joined_in_order;
 pub(super) use lambda::{fields_of_parameters, named_zip};
+pub(super) use like::like_pattern;
 pub(super) use registry::{is_spark, table_function, wrong_call};
-pub(super) use respell::{function_alias, respell_call};
+pub(super) use respell::respell_call;
 pub(super) use session_window::session_window_udf;
 pub(super) use window::{time_of, window_list, window_time, window_udf};
 
@@ -77,10 +85,14 @@ pub(super) fn scalar_functions() -> Vec<Arc<ScalarUDF>> {
 pub(super) fn collection_functions() -> Vec<Arc<ScalarUDF>> {
     let defined = [
         array::functions(),
+        array_sets::functions(),
         array_value::functions(),
+        conditional::functions(),
         maps::functions(),
         order::functions(),
+        sentences::functions(),
         sequence::functions(),
+        time_bucket::functions(),
         json::functions(),
         json_text::functions(),
     ];

@@ -109,12 +109,21 @@ impl NumberPattern {
     fn read(text: &str) -> Result<Self, Error> {
         let upper = text.to_uppercase();
         let mut rest = upper.as_str();
+        let twice = |one: &[char]| upper.matches(one).count() > 1;
+        match () {
+            () if upper.is_empty() => return Err(unknown("EMPTY", text)),
+            () if !upper.contains(['0', '9']) => return Err(unknown("WRONG_NUM_DIGIT", text)),
+            () if twice(&['.', 'D']) || twice(&['$']) => {
+                return Err(unknown("WRONG_NUM_TOKEN", text));
+            }
+            () => {}
+        }
         let before = match () {
             () if cut(&mut rest, "MI") => Sign::Minus,
             () if cut(&mut rest, "S") => Sign::Always,
             () => Sign::None,
         };
-        let dollar = cut(&mut rest, "$") || cut(&mut rest, "L");
+        let dollar = cut(&mut rest, "$");
         let is_whole = |c: char| matches!(c, '0' | '9' | ',' | 'G');
         let (whole, tail) = rest.split_at(rest.find(|c| !is_whole(c)).unwrap_or(rest.len()));
         rest = tail;
@@ -126,9 +135,12 @@ impl NumberPattern {
             "S" if before == Sign::None => Sign::Always,
             "MI" if before == Sign::None => Sign::Minus,
             "PR" if before == Sign::None => Sign::Brackets,
-            _ => return Err(unknown(text)),
+            _ => return Err(unknown("UNEXPECTED_TOKEN", text)),
         };
         let whole: Vec<char> = whole.chars().map(|c| if c == 'G' { ',' } else { c }).collect();
+        if whole.split(|c| *c == ',').any(<[char]>::is_empty) && whole.contains(&',') {
+            return Err(unknown("CONT_THOUSANDS_SEPS", text));
+        }
         let pattern = Self {
             text: text.to_owned(),
             before,
@@ -139,7 +151,10 @@ impl NumberPattern {
             after,
         };
         let digits = pattern.whole_digits() + pattern.fraction.len();
-        if (1..=38).contains(&digits) { Ok(pattern) } else { Err(unknown(text)) }
+        match digits {
+            1..=38 => Ok(pattern),
+            _ => Err(unknown("WRONG_NUM_DIGIT", text)),
+        }
     }
 
     fn whole_digits(&self) -> usize {
@@ -158,8 +173,9 @@ fn cut(rest: &mut &str, beginning: &str) -> bool {
     }
 }
 
-fn unknown(pattern: &str) -> Error {
-    Error::sql("INVALID_FORMAT.UNEXPECTED_TOKEN", format!("'{pattern}' is no pattern of numbers"))
+fn unknown(why: &str, pattern: &str) -> Error {
+    let condition = format!("INVALID_FORMAT.{why}");
+    Error::sql(condition, format!("'{pattern}' is no pattern of numbers"))
         .hint("write digits as 0 and 9 with , and one . between, as in '$99,999.00' or '999MI'")
 }
 
@@ -171,10 +187,12 @@ impl NumberPattern {
             None => (false, number),
         };
         let (digits, places) = number.split_once('.').unwrap_or((number, ""));
-        // A zero is written as one, but in front of a fraction there is none.
+        // A zero is written in front of a fraction only.
         let room = self.whole_digits();
-        let zero = number == "0" && room > 0;
-        let digits = if zero { number } else { digits.trim_start_matches('0') };
+        let digits = match digits.trim_start_matches('0') {
+            "" if room > 0 && !self.fraction.is_empty() => "0",
+            digits => digits,
+        };
         let places = places.trim_end_matches('0');
         if digits.len() > room || places.len() > self.fraction.len() {
             let hidden = |c: char| if matches!(c, '0' | '9') { '#' } else { c };
@@ -215,7 +233,6 @@ impl NumberPattern {
             (_, _, true) => ("-", ""),
             (_, _, false) => ("", ""),
         };
-        let dollar = if self.dollar { "$" } else { "" };
         // A point with nothing behind it leaves its place free.
         let point = match (self.point, self.fraction.is_empty()) {
             (true, false) => ".",
@@ -223,7 +240,11 @@ impl NumberPattern {
             (false, _) => "",
         };
         let places = format!("{places:0<width$}", width = self.fraction.len());
-        format!("{}{sign}{dollar}{}{point}{places}{end}", &whole[..blanks], &whole[blanks..])
+        let (blanks, whole) = whole.split_at(blanks);
+        match self.dollar {
+            true => format!("{sign}${blanks}{whole}{point}{places}{end}"),
+            false => format!("{blanks}{sign}{whole}{point}{places}{end}"),
+        }
     }
 
     /// The digits of a text that fits the pattern, all places of the pattern counted.

@@ -6,6 +6,7 @@
 use ::regex::{Captures, Regex, RegexBuilder};
 
 use super::scalar::{Answer, Function, Gives, Row, Value, refused};
+use super::value::room;
 use crate::error::Error;
 
 /// A pattern, ready to be matched; a copy is cheap.
@@ -100,6 +101,7 @@ fn replaced(pattern: &Regex, text: &str, by: &str) -> Result<String, Error> {
         out.push_str(&text[end..whole.start()]);
         expand(&found, by, &mut out)?;
         end = whole.end();
+        room(1, out.len())?;
     }
     out.push_str(&text[end..]);
     Ok(out)

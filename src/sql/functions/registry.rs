@@ -53,10 +53,22 @@ pub(in crate::sql) fn table_function(name: &str) -> Option<Arc<ScalarUDF>> {
     table_functions().find(|function| function.name() == name)
 }
 
-/// How many arguments a function of the tables takes.
+/// How many arguments a function takes, where that can be said without their types.
 pub(super) fn arity(name: &str) -> Option<RangeInclusive<usize>> {
-    let mut all = TABLES.into_iter().flatten();
-    Some(all.find(|function| function.names().any(|n| n == name))?.arity())
+    let special = match name {
+        "coalesce" => Some(1..=usize::MAX),
+        "greatest" | "least" => Some(2..=usize::MAX),
+        "nvl" | "ifnull" | "nullif" | "equal_null" => Some(2..=2),
+        "if" | "nvl2" => Some(3..=3),
+        "isnull" | "isnotnull" | "nullifzero" | "zeroifnull" => Some(1..=1),
+        // Without an argument it is respelt.
+        "unix_timestamp" => Some(0..=2),
+        _ => None,
+    };
+    special.or_else(|| {
+        let mut all = TABLES.into_iter().flatten();
+        Some(all.find(|function| function.names().any(|n| n == name))?.arity())
+    })
 }
 
 /// A call with too few or too many arguments.
@@ -79,6 +91,27 @@ pub(in crate::sql) fn wrong_call(name: &str, given: usize, known: &[String]) -> 
     if !is_spark(&name) {
         return Some(crate::sql::errors::unresolved_routine(&name, known));
     }
+    if let Some(error) = never_here(&name) {
+        return Some(error);
+    }
     let takes = arity(&name)?;
     (!takes.contains(&given)).then(|| wrong_count(&name, &takes, given))
+}
+
+/// A function that is refused whatever its arguments are: in Spark too.
+fn never_here(name: &str) -> Option<Error> {
+    Some(match name {
+        "current_time" | "make_time" | "to_time" | "try_to_time" | "time_diff" | "time_trunc"
+        | "time_from_seconds" | "time_from_millis" | "time_from_micros" | "time_to_seconds"
+        | "time_to_millis" | "time_to_micros" => {
+            Error::sql("UNSUPPORTED_TIME_TYPE", format!("{name}() is about the type TIME")).hint(
+                "Spark 4.2 has it behind a setting; keep a time of day as STRING or in seconds",
+            )
+        }
+        "monotonically_increasing_id" => {
+            Error::sql("UNSUPPORTED_FEATURE", format!("{name}() has no meaning on a stream"))
+                .hint("uuid() gives each row a name of its own")
+        }
+        _ => return None,
+    })
 }

@@ -8,14 +8,6 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use crate::sql::dialect::Spark;
 
-/// DataFusion's name of a function that takes the same arguments.
-pub(in crate::sql) fn function_alias(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "ifnull" | "nvl" => "coalesce",
-        _ => return None,
-    })
-}
-
 /// Rewrites a call whose form differs. `{0}` is the first argument.
 pub(in crate::sql) fn respell_call(expr: &mut Expr) {
     if let Some(respelt) = special_form(expr).or_else(|| named_struct(expr)) {
@@ -48,10 +40,15 @@ pub(in crate::sql) fn respell_call(expr: &mut Expr) {
         ("equal_null", 2) => "(({0}) IS NOT DISTINCT FROM ({1}))",
         ("nullifzero", 1) => "CASE WHEN {0} = 0 THEN NULL ELSE {0} END",
         ("zeroifnull", 1) => "coalesce({0}, 0)",
+        ("map", 0) => "map_from_arrays(array(), array())",
+        ("nvl" | "ifnull", 2) => "coalesce({0}, {1})",
         ("like", 2) => "(({0}) LIKE ({1}))",
         ("ilike", 2) => "(({0}) ILIKE ({1}))",
         ("negative", 1) => "(-({0}))",
         ("positive", 1) => "(+({0}))",
+        ("input_file_name", 0) => "concat('file://', substring(_metadata.file_path, 6))",
+        ("input_file_block_start", 0) => "_metadata.file_block_start",
+        ("input_file_block_length", 0) => "_metadata.file_block_length",
         ("unix_timestamp", 0) => "unix_timestamp(current_timestamp())",
         (
             "date_add" | "dateadd" | "timestampadd" | "date_diff" | "datediff" | "timestampdiff",
@@ -136,7 +133,7 @@ fn decoded(args: &[&Expr]) -> Option<Expr> {
     parsed(&format!("CASE{}{other} END", cases.collect::<String>()))
 }
 
-/// What has a syntax of its own, as a call: `EXTRACT(YEAR FROM ts)`, `TRIM(BOTH 'x' FROM y)`,
+/// What has a syntax of its own, as a call: `a COLLATE UTF8_BINARY`, `EXTRACT(YEAR FROM ts)`, `TRIM(BOTH 'x' FROM y)`,
 /// `SUBSTRING(s FROM 2 FOR 3)`, `a RLIKE b`.
 fn special_form(expr: &Expr) -> Option<Expr> {
     let call = |name: &str, args: &[Option<&Expr>]| {
@@ -174,6 +171,10 @@ fn special_form(expr: &Expr) -> Option<Expr> {
         Expr::ILike { negated, expr, pattern, escape_char: Some(escape), .. } => {
             let not = if *negated { "NOT " } else { "" };
             parsed(&format!("{not}`ilike`({expr}, {pattern}, {escape})"))
+        }
+        Expr::Collate { expr, collation } => {
+            let name = collation.to_string().replace(['`', '\''], "");
+            parsed(&format!("collate({expr}, '{name}')"))
         }
         Expr::RLike { negated, expr, pattern, .. } => {
             let not = if *negated { "NOT " } else { "" };

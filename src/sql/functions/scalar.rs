@@ -23,7 +23,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::columns::{Column, Kind};
 use super::regex::Pattern;
-use super::value::built;
+use super::value::{MOST_BYTES, built, too_long};
 pub(super) use super::value::{Value, overflow};
 use crate::calendar::{TimePattern, Zone};
 use crate::error::Error;
@@ -295,8 +295,14 @@ impl ScalarUDFImpl for Registered {
         let types: Vec<_> = args.arg_fields.iter().map(|f| f.data_type().clone()).collect();
         for (kind, value) in self.function.parameters(types.len()).iter().zip(args.scalar_arguments)
         {
-            if let (Kind::Pattern, Some(ScalarValue::Utf8(Some(pattern)))) = (kind, value) {
-                TimePattern::to_write(pattern)?;
+            match (kind, value) {
+                (Kind::Pattern, Some(ScalarValue::Utf8(Some(pattern)))) => {
+                    TimePattern::to_write(pattern)?;
+                }
+                (Kind::Collation, Some(ScalarValue::Utf8(Some(name)))) => {
+                    super::text::known_collation(name)?;
+                }
+                _ => {}
             }
         }
         let gives = match self.function.gives {
@@ -329,10 +335,17 @@ impl ScalarUDFImpl for Registered {
         let gives = args.return_field.data_type();
         let call = Call { columns, types, gives, zone, patterns: RefCell::default() };
         let mut values = Vec::with_capacity(rows);
+        let mut bytes = 0;
         for row in 0..rows {
             let row = Row { call: &call, row };
             let null = !self.function.sees_nulls && (0..row.len()).any(|i| row.is_null(i));
-            values.push(if null { Value::Null } else { (self.function.answer)(&row)? });
+            let value = if null { Value::Null } else { (self.function.answer)(&row)? };
+            bytes += value.size();
+            if bytes > MOST_BYTES {
+                let what = format!("the texts of one batch get longer than {MOST_BYTES} bytes");
+                return Err(too_long(what).into());
+            }
+            values.push(value);
         }
         let array = built(values, gives)?;
         if constant {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Months, TimeDelta};
 use datafusion::common::exec_err;
 use datafusion::error::Result as PlanResult;
 
+use super::array::{LONGEST, longer};
 use super::definition::{Call, Definition, wrong_count};
 use super::lists::Picks;
 use super::widen::{common_of, list, plain};
@@ -16,9 +17,6 @@ use crate::error::Error;
 use crate::sql::types::{spark_name, timestamp};
 
 const DAY: i64 = 86_400_000_000;
-
-/// A sequence longer than this is taken for a mistake.
-const LONGEST: usize = i32::MAX as usize - 15;
 
 /// The functions of this file.
 pub(super) fn functions() -> Vec<Definition> {
@@ -88,6 +86,18 @@ impl Step {
         }
     }
 
+    /// About how many steps lead from one value to another.
+    fn steps(self, start: i64, stop: i64) -> u128 {
+        let one = match self {
+            Step::Number(step) => i128::from(step),
+            Step::Time { months, micros } => {
+                i128::from(months) * 28 * i128::from(DAY) + i128::from(micros)
+            }
+        };
+        let way = (i128::from(stop) - i128::from(start)).unsigned_abs();
+        way.checked_div(one.unsigned_abs()).unwrap_or(0)
+    }
+
     fn direction(self) -> std::cmp::Ordering {
         match self {
             Step::Number(step) => step.cmp(&0),
@@ -128,10 +138,14 @@ fn sequence(call: &Call) -> PlanResult<ArrayRef> {
                 "the step of a sequence does not lead from its start to its stop",
             ));
         }
+        let steps = step.steps(start, stop);
+        if steps >= LONGEST as u128 {
+            return Err(longer("PARAMETER"));
+        }
+        picks.room(steps as usize)?;
         for count in 0.. {
             let Some(member) = step.member(start, count) else { break };
-            if (stop.cmp(&member) != stop.cmp(&start) && member != stop) || members.len() >= LONGEST
-            {
+            if stop.cmp(&member) != stop.cmp(&start) && member != stop {
                 break;
             }
             picks.push(members.len());

@@ -6,6 +6,7 @@ use datafusion::scalar::ScalarValue;
 
 use super::columns;
 use super::scalar::{Answer, Function, Gives, Row, Value, refused};
+use super::value::room;
 use crate::error::Error;
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -92,13 +93,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new("rpad", "either whole either?", Gives::Of(same_text), |r| padded(r, false)),
     Function::new("overlay", "either either whole whole?", Gives::Of(same_text), overlay),
     Function::new("repeat", "text whole", Gives::Text, |r| {
-        Ok(r.text(0).repeat(usize::try_from(r.whole(1)).unwrap_or(0)).into())
+        let count = usize::try_from(r.whole(1)).unwrap_or(0);
+        room(r.text(0).len(), count)?;
+        Ok(r.text(0).repeat(count).into())
     }),
     Function::new("space", "whole", Gives::Text, |r| {
-        Ok(" ".repeat(usize::try_from(r.whole(0)).unwrap_or(0)).into())
+        let count = usize::try_from(r.whole(0)).unwrap_or(0);
+        room(1, count)?;
+        Ok(" ".repeat(count).into())
     }),
     Function::new("replace", "text text text?", Gives::Text, |r| {
         let (text, search) = (r.text(0), r.text(1));
+        if r.text(2).len() > search.len() {
+            room(r.text(2).len(), text.matches(search).count())?;
+        }
         Ok((if search.is_empty() { text.to_owned() } else { text.replace(search, r.text(2)) })
             .into())
     }),
@@ -122,8 +130,26 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let text = r.text(0).replace('\\', "\\\\").replace('\'', "\\'");
         Ok(format!("'{text}'").into())
     }),
+    Function::new("collate", "string collation", Gives::Text, |r| {
+        known_collation(r.text(1))?;
+        Ok(r.text(0).into())
+    }),
+    Function::new("collation", "string", Gives::Text, |_| Ok("SYSTEM.BUILTIN.UTF8_BINARY".into()))
+        .seeing_nulls(),
     Function::new("mask", "text text? text? text? text?", Gives::Text, mask).seeing_nulls(),
 ];
+
+/// Texts are compared byte by byte here, as Spark does unless it is told otherwise.
+pub(super) fn known_collation(name: &str) -> Result<(), Error> {
+    match name.eq_ignore_ascii_case("UTF8_BINARY") {
+        true => Ok(()),
+        false => Err(Error::sql(
+            "UNSUPPORTED_FEATURE",
+            format!("the collation {name} is not there: texts are compared as UTF8_BINARY"),
+        )
+        .hint("compare lower(a) with lower(b) where upper and lower case are to be the same")),
+    }
+}
 
 /// BINARY stays BINARY, everything else becomes STRING.
 fn same_text(types: &[DataType], _: &[Option<&ScalarValue>]) -> DataType {
@@ -261,6 +287,9 @@ fn split_part(r: &Row) -> Answer {
 /// Filled up, or cut, to a length.
 fn padded(r: &Row, left: bool) -> Answer {
     let length = usize::try_from(r.whole(1)).unwrap_or(0);
+    if !r.text_or(2, " ").is_empty() || is_binary(r) {
+        room(1, length)?;
+    }
     if is_binary(r) {
         let (bytes, pad) = (r.bytes(0), if r.has(2) { r.bytes(2) } else { &[0] });
         return Ok(filled(bytes, pad, length, left).into());

@@ -62,10 +62,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(begin.map(|begin| r.zone().instant(begin.and_utc().timestamp_micros())).into())
     }),
     Function::new("from_utc_timestamp", "time text", Gives::Time, |r| {
-        Ok(r.zone().instant(Zone::named(r.text(1))?.clock(r.zone().clock(r.whole(0)))).into())
+        // The clock of the zone is shown as if it were that of UTC, whatever the session's zone is.
+        Ok(Zone::named(r.text(1))?.clock(r.whole(0)).into())
     }),
     Function::new("to_utc_timestamp", "time text", Gives::Time, |r| {
-        Ok(r.zone().instant(Zone::named(r.text(1))?.instant(r.zone().clock(r.whole(0)))).into())
+        Ok(Zone::named(r.text(1))?.instant(r.whole(0)).into())
     }),
     Function::new(
         "convert_timezone",

@@ -157,3 +157,34 @@ pub(super) fn overflow(what: &str) -> Error {
     Error::input("ARITHMETIC_OVERFLOW", what)
         .hint("use a wider type, as in CAST(value AS BIGINT), or filter such rows out")
 }
+
+/// The most bytes that the texts of a result have in one batch: where an offset of Arrow ends.
+pub(super) const MOST_BYTES: usize = i32::MAX as usize;
+/// The most bytes of one text that a function makes longer.
+const LONGEST_TEXT: usize = 1 << 28;
+
+/// A result is longer than it can be held.
+pub(super) fn too_long(what: String) -> Error {
+    Error::input("COLLECTION_SIZE_LIMIT_EXCEEDED.FUNCTION", what)
+        .hint("lower the number in the call, or filter such rows out before")
+}
+
+/// Refuses a text of `count` times so many bytes before it is made, if it is absurdly long.
+pub(super) fn room(bytes: usize, count: usize) -> Result<(), Error> {
+    match bytes.checked_mul(count) {
+        Some(all) if all <= LONGEST_TEXT => Ok(()),
+        _ => Err(too_long(format!("a text gets longer than {LONGEST_TEXT} bytes"))),
+    }
+}
+
+impl Value {
+    /// Bytes of its text.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Value::Text(text) => text.len(),
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Texts(texts) => texts.iter().map(String::len).sum(),
+            _ => 0,
+        }
+    }
+}

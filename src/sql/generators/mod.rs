@@ -6,6 +6,7 @@
 //! with such an alias is planned by [`Generators`]: the rows of what stands below it, each as often as the
 //! generator says, with the generator's columns beside it.
 
+mod groups;
 mod plan;
 
 use std::ops::ControlFlow;
@@ -72,6 +73,11 @@ fn made(name: &str, args: &[FunctionArg]) -> Option<Generator> {
     Some(Generator { function, args, outer, relation: String::new(), columns: vec![] })
 }
 
+/// Whether a call makes rows.
+pub(super) fn makes_rows(expr: &SqlExpr) -> bool {
+    generator(expr).is_some()
+}
+
 /// Takes the generators out of a SELECT: those of its LATERAL VIEWs, of LATERAL tables and of its
 /// list of columns.
 pub(super) fn take(
@@ -80,6 +86,11 @@ pub(super) fn take(
     found: &mut Vec<Generator>,
 ) -> Result<()> {
     let first = found.len();
+    groups::below(select);
+    for tables in &mut select.from {
+        groups::as_subquery(&mut tables.relation);
+        tables.joins.iter_mut().for_each(|join| groups::as_subquery(&mut join.relation));
+    }
     for tables in &mut select.from {
         tables.joins.retain(|join| match table_function(&join.relation) {
             Some(generator) => {
@@ -116,7 +127,7 @@ pub(super) fn take(
     for number in first..found.len() {
         let from = std::mem::take(&mut select.from);
         let mut tables = from.into_iter();
-        let Some(mut below) = tables.next() else { break };
+        let Some(mut below) = tables.next().or_else(groups::one_row) else { break };
         below.joins.extend(tables.map(|table| Join {
             relation: TableFactor::NestedJoin { table_with_joins: Box::new(table), alias: None },
             global: false,
