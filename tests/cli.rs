@@ -94,7 +94,7 @@ SELECT * FROM STREAM events WATERMARK ts DELAY OF INTERVAL 1 MINUTE;
 #[test]
 fn help_has_examples_for_every_command() {
     let shell = Shell::new();
-    for command in ["", "demo ", "generate ", "run ", "sql ", "explain "] {
+    for command in ["", "demo ", "generate ", "run ", "sql ", "explain ", "replay ", "what-if "] {
         let help = shell.works(&format!("{command}--help"));
         assert!(help.contains("Examples:\n  strandline "), "{command}: {help}");
     }

@@ -6,6 +6,7 @@
 //! - [`conformance`]: what real Spark did, batch by batch (`tests/conformance/cases/*.json`)
 //! - [`functions`]: what real Spark answered, function by function (`tests/functions/*.tsv`)
 //! - [`cli`]: the real binary in an empty folder
+//! - [`replay`]: runs computed again, and what longer delays would do
 //! - [`api`]: the API from Rust
 //! - [`examples`]: every example runs, and does what its README says
 //! - [`ladder`]: who may import whom, and who may do what
@@ -21,4 +22,5 @@ mod golden;
 mod join_properties;
 mod ladder;
 mod properties;
+mod replay;
 mod world;

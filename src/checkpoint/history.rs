@@ -1,10 +1,10 @@
 //! What each source gave to batches long past: `sources/<i>/history`.
 //!
-//! A folder source must know every file that it has ever given, but `offsets/` keeps about a hundred
-//! batches. So before older ones are removed, what they took is appended here: one sealed record a
-//! clean-up. The file only grows; a crash can leave a part of a record at its end, which is cut off
-//! before the next one is written (its batches are still in `offsets/` then). A source that needs
-//! nothing but its newest decision has only that one in each record.
+//! A folder source must know every file that it has ever given, and a replay must know all that was
+//! decided, but `offsets/` keeps about a hundred batches. So before older ones are removed, what they
+//! took and the times they lived by are appended here: one sealed record a clean-up. The file only
+//! grows; a crash can leave a part of a record at its end, which is cut off before the next one is
+//! written (its batches are still in `offsets/` then).
 
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use super::log::{BatchLog, Found, Offsets, corrupt, foreign, sealed};
 use crate::batch::BatchId;
 use crate::durable::{self, Disk, SealError};
 use crate::error::{Error, Result};
+use crate::time::Millis;
 
 const KIND: &str = "takes";
 
@@ -26,6 +27,22 @@ struct Record {
     last_batch: BatchId,
     /// Batches that took nothing are left out.
     takes: Vec<(BatchId, Value)>,
+    /// For each batch of the range its time and its watermark. Older records have none, and perhaps
+    /// not all takes either.
+    #[serde(default)]
+    times: Vec<Times>,
+}
+
+/// A batch's time, and its watermark where the query has one: milliseconds since 1970.
+pub(super) type Times = (Millis, Option<Millis>);
+
+/// What the archive of one source says.
+#[derive(Debug, Default)]
+pub(super) struct Archive {
+    /// What was taken, in the order of the batches; those that took nothing are left out.
+    pub(super) takes: Vec<(BatchId, Value)>,
+    /// One entry for each batch from 0 to before [`History::next`]; `None`: nobody wrote it down.
+    pub(super) times: Vec<Option<Times>>,
 }
 
 /// The history of one source.
@@ -39,11 +56,12 @@ pub(super) struct History {
 }
 
 impl History {
-    /// Reads the history of source `source`; the takes, in order, are added to `takes`.
-    pub(super) fn read(checkpoint: &Path, source: usize, takes: &mut Vec<Value>) -> Result<Self> {
+    /// Reads the history of source `source`.
+    pub(super) fn read(checkpoint: &Path, source: usize) -> Result<(Self, Archive)> {
         let path = checkpoint.join("sources").join(source.to_string()).join("history");
         let bytes = durable::read(&path)?.unwrap_or_default();
         let (mut rest, mut next) = (&bytes[..], 0);
+        let mut archive = Archive::default();
         while !rest.is_empty() {
             let body = match durable::unseal(KIND, rest) {
                 Ok((body, after)) => {
@@ -56,18 +74,25 @@ impl History {
             let record: Record = serde_json::from_slice(body)
                 .map_err(|e| corrupt(checkpoint, format!("{}: {e}", path.display())))?;
             // A range that a crash let be written twice counts once.
-            takes.extend(record.takes.into_iter().filter(|(b, _)| *b >= next).map(|(_, t)| t));
+            archive.takes.extend(record.takes.into_iter().filter(|(b, _)| *b >= next));
+            for batch in next..=record.last_batch {
+                let at =
+                    batch.checked_sub(record.first_batch).and_then(|at| usize::try_from(at).ok());
+                archive.times.push(at.and_then(|at| record.times.get(at).copied()));
+            }
             next = next.max(record.last_batch + 1);
         }
-        Ok(Self { path, next, torn: !rest.is_empty() })
+        Ok((Self { path, next, torn: !rest.is_empty() }, archive))
     }
 
-    /// Makes the takes of all batches before `end` permanent, which are still in `offsets`.
+    /// Makes what was taken in the decisions of all batches from `next` to before `end` permanent,
+    /// which are still in `offsets`.
     pub(super) fn append(
         &mut self,
         disk: Disk,
         end: BatchId,
-        takes: Vec<(BatchId, Value)>,
+        decided: Vec<(BatchId, Offsets)>,
+        source: usize,
     ) -> Result<()> {
         if self.torn {
             self.cut(disk)?;
@@ -75,7 +100,11 @@ impl History {
         if let Some(folder) = self.path.parent() {
             disk.create_folder(folder)?;
         }
-        let record = Record { first_batch: self.next, last_batch: end - 1, takes };
+        let times =
+            decided.iter().map(|(_, d)| (d.batch_timestamp_ms, d.batch_watermark_ms)).collect();
+        let takes =
+            decided.into_iter().filter_map(|(b, mut d)| Some((b, d.take_of(source)?))).collect();
+        let record = Record { first_batch: self.next, last_batch: end - 1, takes, times };
         disk.append(&self.path, &sealed(KIND, &record)?)?;
         self.next = end;
         Ok(())

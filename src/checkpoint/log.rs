@@ -51,6 +51,13 @@ pub struct Offsets {
     pub sources: Vec<Option<serde_json::Value>>,
 }
 
+impl Offsets {
+    /// Takes out what was taken from a source.
+    pub(super) fn take_of(&mut self, source: usize) -> Option<serde_json::Value> {
+        self.sources.get_mut(source).and_then(Option::take)
+    }
+}
+
 /// That a batch is done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -6,18 +6,19 @@
 //! file as if it were whole, and removes nothing but its own old files.
 //!
 //! ```text
-//! metadata.json        who the query is, and the facts that may not change      pinned
+//! metadata.json        who the query is, its pipeline file, and the facts that may not change
 //! LOCK                 held by the process that runs the query
 //! offsets/N            what batch N reads, its time and its watermark: batch N is fixed by it
 //! commits/N            batch N is done; the watermark of batch N+1
-//! sources/<i>/history  what source i gave to batches whose offsets are removed  history
+//! sources/<i>/history  what source i gave to batches whose offsets are removed, and their times
 //! state/<operator>/    see `crate::state`
 //! ```
 //!
 //! - [`open`]: the folder, its lock, its identity
 //! - [`log`]: `offsets/` and `commits/`, one file a batch
 //! - [`recovery`]: what to do next, from what is there
-//! - [`history`]: the takes of batches long past
+//! - [`history`]: what was decided for batches long past
+//! - [`recording`]: every decision since batch 0, without the lock
 //! - [`pinned`]: what may not change
 //! - [`show`]: all of it for people, without the lock
 
@@ -25,13 +26,15 @@ pub mod history;
 pub mod log;
 pub mod open;
 pub mod pinned;
+pub mod recording;
 pub mod recovery;
 pub mod show;
 #[cfg(test)]
 mod tests;
 
 pub use log::{Commit, Offsets, WatermarkRow};
-pub use open::Checkpoint;
+pub use open::{Checkpoint, Provenance};
 pub use pinned::Pinned;
+pub use recording::Recording;
 pub use recovery::{Recovery, Watermark};
 pub use show::{Summary, pinned_facts, summary};

@@ -24,6 +24,20 @@ pub(super) struct Metadata {
     /// The program that made the checkpoint.
     pub(super) engine_version: String,
     pub(super) pinned: Pinned,
+    #[serde(default)]
+    pub(super) origin: Provenance,
+}
+
+/// Where the text of a query stands, for who has nothing but its checkpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The name of the streaming table.
+    #[serde(default)]
+    pub query: String,
+    /// The pipeline file of the newest start: relative to the project if it lies below it. `None`:
+    /// a program made the query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pipeline: Option<PathBuf>,
 }
 
 pub(super) const METADATA: &str = "metadata.json";
@@ -91,6 +105,16 @@ impl Checkpoint {
         &self.metadata.id
     }
 
+    /// Writes down where the query's text stands, unless the checkpoint says so already.
+    pub fn note_origin(&mut self, origin: Provenance) -> Result<()> {
+        if self.metadata.origin == origin {
+            return Ok(());
+        }
+        self.metadata.origin = origin;
+        let sealed = log::sealed(METADATA_KIND, &self.metadata)?;
+        self.disk.replace(&self.folder.join(METADATA), &sealed)
+    }
+
     /// Whether this call of [`Checkpoint::open`] made it.
     pub fn is_new(&self) -> bool {
         self.is_new
@@ -108,15 +132,15 @@ impl Checkpoint {
     }
 
     /// What a source gave to every batch, in order; batches that took nothing from it are left out.
-    /// Ask after [`Checkpoint::recovery`]. The last one is always there; all of them are for a
-    /// source that [`Checkpoint::clean`] was told needs them.
+    /// Ask after [`Checkpoint::recovery`].
     pub fn history(&self, source: usize) -> Result<Vec<Value>> {
-        let mut takes = Vec::new();
-        let archived = History::read(&self.folder, source, &mut takes)?;
+        let (history, archived) = History::read(&self.folder, source)?;
         let end = self.offsets.newest().map_or(0, |newest| newest + 1);
-        let decisions = history::decisions(&self.folder, &self.offsets, archived.next, end)?;
-        takes.extend(decisions.into_iter().filter_map(|(_, mut d)| take(&mut d, source)));
-        Ok(takes)
+        let decisions = history::decisions(&self.folder, &self.offsets, history.next, end)?;
+        let archived = archived.takes.into_iter().map(|(_, take)| take);
+        Ok(archived
+            .chain(decisions.into_iter().filter_map(|(_, mut d)| d.take_of(source)))
+            .collect())
     }
 
     /// Fixes a batch: from here on it will read this, however often it is run.
@@ -139,9 +163,8 @@ impl Checkpoint {
 
     /// Removes the decisions of all but the newest hundred batches, once there are two hundred;
     /// before that, does nothing at no cost, so it can be called after every batch. What they took
-    /// goes into the history of each source; `needs_history` says for each whether all of it is
-    /// needed, or the newest alone.
-    pub fn clean(&mut self, needs_history: &[bool]) -> Result<()> {
+    /// goes into the history of each of the query's sources, of which there are so many.
+    pub fn clean(&mut self, sources: usize) -> Result<()> {
         let (Some(newest), Some(&oldest)) = (self.offsets.newest(), self.offsets.batches().first())
         else {
             return Ok(());
@@ -151,31 +174,21 @@ impl Checkpoint {
         }
         // One more than is always needed: the newest may yet turn out to be torn.
         let end = newest - RETAINED;
-        for (source, &all) in needs_history.iter().enumerate() {
+        for source in 0..sources {
             // Taken out while it is written: after an error it is read from the disk again.
             let mut history = match self.histories.remove(&source) {
                 Some(history) => history,
-                None => History::read(&self.folder, source, &mut Vec::new())?,
+                None => History::read(&self.folder, source)?.0,
             };
             if history.next < end {
                 let decided = history::decisions(&self.folder, &self.offsets, history.next, end)?;
-                let takes =
-                    decided.into_iter().filter_map(|(b, mut d)| Some((b, take(&mut d, source)?)));
-                let mut takes: Vec<(BatchId, Value)> = takes.collect();
-                if !all {
-                    takes.drain(..takes.len().saturating_sub(1));
-                }
-                history.append(self.disk, end, takes)?;
+                history.append(self.disk, end, decided, source)?;
             }
             self.histories.insert(source, history);
         }
         self.offsets.remove_before(self.disk, end)?;
         self.commits.remove_before(self.disk, end)
     }
-}
-
-fn take(decided: &mut Offsets, source: usize) -> Option<Value> {
-    decided.sources.get_mut(source).and_then(Option::take)
 }
 
 /// Whether no batch has ever been decided here: then the query may still be changed, since the facts
@@ -204,6 +217,7 @@ fn create(folder: &Path, disk: Disk, pinned: &Pinned) -> Result<Metadata> {
         format_version: FORMAT_VERSION,
         engine_version: env!("CARGO_PKG_VERSION").to_string(),
         pinned: pinned.clone(),
+        origin: Provenance::default(),
     };
     let bytes = log::sealed(METADATA_KIND, &metadata)?;
     if disk.create(&folder.join(METADATA), &bytes)? {

@@ -40,19 +40,7 @@ pub fn pinned_facts(folder: &Path) -> Option<Pinned> {
 
 /// What the checkpoint in `folder` says at this moment. Nothing is changed by looking.
 pub fn summary(folder: &Path) -> Result<Summary> {
-    let metadata: Metadata = match log::read(&folder.join(METADATA), METADATA_KIND)? {
-        Found::Whole(metadata) => metadata,
-        Found::Torn(why) => {
-            return Err(corrupt(folder, format!("{METADATA} is not whole ({why})")));
-        }
-        Found::Missing => {
-            return Err(Error::input(
-                "PATH_NOT_FOUND",
-                format!("{} is no checkpoint: it has no {METADATA}", folder.display()),
-            )
-            .hint("name a folder under checkpoints/"));
-        }
-    };
+    let metadata = metadata(folder)?;
     let offsets = BatchLog::list(folder, "offsets")?;
     let commits = BatchLog::list(folder, "commits")?;
     let newest_offsets = match offsets.newest() {
@@ -68,7 +56,7 @@ pub fn summary(folder: &Path) -> Result<Summary> {
     };
     let sources = newest_offsets.as_ref().map_or(0, |(_, offsets)| offsets.sources.len());
     let archived_batches = (0..sources)
-        .map(|source| Ok(History::read(folder, source, &mut Vec::new())?.next))
+        .map(|source| Ok(History::read(folder, source)?.0.next))
         .collect::<Result<_>>()?;
     Ok(Summary {
         query_id: metadata.id,
@@ -79,6 +67,19 @@ pub fn summary(folder: &Path) -> Result<Summary> {
         watermark_ms,
         archived_batches,
     })
+}
+
+/// The identity of the checkpoint in `folder`.
+pub(super) fn metadata(folder: &Path) -> Result<Metadata> {
+    match log::read(&folder.join(METADATA), METADATA_KIND)? {
+        Found::Whole(metadata) => Ok(metadata),
+        Found::Torn(why) => Err(corrupt(folder, format!("{METADATA} is not whole ({why})"))),
+        Found::Missing => Err(Error::input(
+            "PATH_NOT_FOUND",
+            format!("{} is no checkpoint: it has no {METADATA}", folder.display()),
+        )
+        .hint("name a folder under checkpoints/")),
+    }
 }
 
 fn whole<T>(found: Found<T>) -> Option<T> {

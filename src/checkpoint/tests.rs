@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::recovery::RETAINED;
-use super::{Checkpoint, Commit, Offsets, Pinned, Recovery, Watermark, summary};
+use super::{Checkpoint, Commit, Offsets, Pinned, Recording, Recovery, Watermark, summary};
 use crate::batch::BatchId;
 use crate::durable::{Disk, Durability, names};
 use crate::error::Result;
@@ -38,7 +38,7 @@ fn finish(checkpoint: &mut Checkpoint, batch: BatchId) {
     let commit =
         Commit { next_batch_watermark_ms: Some((batch as i64 + 1) * 1000), ..Commit::default() };
     checkpoint.write_commit(batch, &commit).unwrap();
-    checkpoint.clean(&[true, false]).unwrap();
+    checkpoint.clean(2).unwrap();
 }
 
 /// A checkpoint in which so many batches are done.
@@ -255,6 +255,34 @@ fn clean_up_keeps_a_hundred_batches_and_every_take() {
     assert_eq!(checkpoint.recovery().unwrap(), planned(450));
     assert_eq!(checkpoint.history(0).unwrap(), first_takes(450));
     assert_eq!(checkpoint.history(1).unwrap().last(), Some(&json!({"version": 443})));
+}
+
+#[test]
+fn a_recording_has_every_decision_since_the_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = done(folder.path(), 450);
+    decide(&mut checkpoint, 450);
+    let recording = Recording::read(folder.path()).unwrap();
+    assert_eq!(recording.query_id, checkpoint.query_id());
+    assert_eq!(recording.batches.len(), 450, "that which is not done is no part of it");
+    for (batch, decided) in recording.batches.iter().enumerate() {
+        assert_eq!(*decided, offsets(batch as u64));
+    }
+}
+
+#[test]
+fn a_recording_of_a_version_that_kept_no_times_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(done(folder.path(), 250));
+    let path = folder.path().join("sources/0/history");
+    let sealed = fs::read(&path).unwrap();
+    let (body, _) = crate::durable::unseal("takes", &sealed).unwrap();
+    let mut record: serde_json::Value = serde_json::from_slice(body).unwrap();
+    record.as_object_mut().unwrap().remove("times");
+    fs::write(&path, crate::durable::seal("takes", record.to_string().as_bytes())).unwrap();
+    let error = Recording::read(folder.path()).unwrap_err();
+    assert_eq!(error.condition(), "CHECKPOINT_WITHOUT_TIMES");
+    assert_eq!(open(folder.path()).unwrap().history(0).unwrap(), first_takes(250));
 }
 
 #[test]

@@ -12,9 +12,14 @@ mod interrupt;
 mod message;
 mod progress;
 mod prompt;
+mod replay;
+mod rows;
 mod run;
 mod screen;
+mod span;
+mod step;
 mod table;
+mod what_if;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +58,10 @@ enum Command {
     Sql(ask::Ask),
     /// Show what a pipeline would do, without running it.
     Explain(explain::Explain),
+    /// Compute a run again and compare it with what it wrote.
+    Replay(replay::Replay),
+    /// Show what longer and shorter delays of the watermark would do.
+    WhatIf(what_if::WhatIf),
 }
 
 /// How batches are reported.
@@ -101,6 +110,8 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.run(),
         Command::Sql(command) => command.run(),
         Command::Explain(command) => command.run(),
+        Command::Replay(command) => command.run(),
+        Command::WhatIf(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -136,9 +136,7 @@ impl Query {
         self.last_batch_time = offsets.batch_timestamp_ms;
         self.last_trigger_start = Some(started);
         self.next = batch + 1;
-        let needs_history: Vec<bool> =
-            self.streams.iter().map(|stream| stream.source.needs_history()).collect();
-        self.checkpoint.clean(&needs_history)?;
+        self.checkpoint.clean(self.streams.len())?;
         let bad = reads.into_iter().flat_map(|read| read.bad).chain(bad_of_stills).collect();
         Ok(Some(StepReport { progress, bad, rejected, rows: output.rows }))
     }
@@ -177,7 +175,7 @@ impl Query {
     }
 
     /// The watermark of each stage when the query's is `global_ms`.
-    fn input_watermarks_ms(&self, global_ms: Millis) -> Vec<Millis> {
+    pub(super) fn input_watermarks_ms(&self, global_ms: Millis) -> Vec<Millis> {
         match self.one_watermark {
             true => vec![global_ms; self.assembly.stages.len()],
             false => input_watermarks_ms(&self.assembly.stages, global_ms),

@@ -36,6 +36,7 @@ mod pane;
 pub mod pipeline;
 pub mod query;
 pub mod rejected;
+pub mod replay;
 mod report;
 pub mod result;
 pub mod settings;

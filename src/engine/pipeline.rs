@@ -64,6 +64,8 @@ impl Project {
 /// A planned pipeline: everything about it that needs no checkpoint.
 pub struct Pipeline {
     project: Project,
+    /// What errors call the text; the path of the file, if it is one.
+    name: String,
     /// The tables that the text declares.
     pub tables: Vec<Table>,
     /// The streaming queries, in the order of the text.
@@ -105,9 +107,30 @@ pub struct PlannedQuery {
 /// At most so many, or all.
 type Most = Option<usize>;
 
+/// What is to be different in one query of a pipeline from what the text says.
+#[derive(Debug, Clone, Default)]
+pub struct Changes {
+    /// The query's name.
+    pub query: String,
+    /// The delay of its watermarks, all of them, in microseconds.
+    pub watermark_delay_us: Option<i64>,
+    /// What of its result is written.
+    pub mode: Option<OutputMode>,
+}
+
 impl Pipeline {
-    /// Plans a pipeline's text. `name` is what errors call it.
+    /// Plans a pipeline's text. `name` is what errors call it: the path of its file, if it has one.
     pub fn plan(project: &Project, name: &str, text: &str) -> Result<Pipeline> {
+        Self::plan_changed(project, name, text, &Changes::default())
+    }
+
+    /// Plans a pipeline's text with something in it changed.
+    pub fn plan_changed(
+        project: &Project,
+        name: &str,
+        text: &str,
+        changes: &Changes,
+    ) -> Result<Pipeline> {
         let parsed = sql::parse(name, text)?;
         let set = parsed.statements.iter().filter_map(|statement| match statement {
             Statement::Set(setting) => Some(setting),
@@ -131,7 +154,8 @@ impl Pipeline {
                     tables.push(table);
                 }
                 Statement::StreamingTable(definition) => {
-                    let query = plan_query(&catalog, definition, &queries, settings.clone())?;
+                    let settings = settings.clone();
+                    let query = plan_query(&catalog, definition, &queries, settings, changes)?;
                     catalog.add_table(&definition.name, query.schema.clone());
                     queries.push(query);
                 }
@@ -145,7 +169,31 @@ impl Pipeline {
             )
             .hint("add CREATE STREAMING TABLE name AS SELECT … FROM STREAM …"));
         }
-        Ok(Pipeline { project: project.clone(), tables, queries, zone: settings.zone })
+        let (project, name) = (project.clone(), name.to_owned());
+        Ok(Pipeline { project, name, tables, queries, zone: settings.zone })
+    }
+
+    /// The query of this name, in any case.
+    ///
+    /// # Errors
+    ///
+    /// `QUERY_NOT_FOUND` lists those that there are.
+    pub fn query(&self, name: &str) -> Result<&PlannedQuery> {
+        let named = |query: &&PlannedQuery| query.name.eq_ignore_ascii_case(name);
+        self.queries.iter().find(named).ok_or_else(|| {
+            let known: Vec<&str> = self.queries.iter().map(|query| query.name.as_str()).collect();
+            let what = format!("{} has no streaming table '{name}'", self.name);
+            let hint = match sql::nearest(name, known.iter().copied()) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => format!("it has {}", known.join(", ")),
+            };
+            Error::usage("QUERY_NOT_FOUND", what).hint(hint)
+        })
+    }
+
+    /// The project that the pipeline was planned in.
+    pub fn project(&self) -> &Project {
+        &self.project
     }
 
     /// Opens one of the queries on its checkpoint and its Delta table.
@@ -153,30 +201,55 @@ impl Pipeline {
         let project = &self.project;
         let open_sink = delta_sink(project.table(&query.name), project.disk);
         let table = project.table(&rejected_table(&query.name));
-        self.open_with(query, open_sink, Some(rejected_sink(table, project.disk)), true)
+        let rejected = query.rejected(Some(rejected_sink(table, project.disk)));
+        let checkpoint = project.checkpoint(&query.name);
+        self.open_with(query, self.origins(query)?, checkpoint, open_sink, rejected, true)
     }
 
     /// Opens one of the queries on its checkpoint and a sink of the caller's.
     pub fn open_into(&self, query: &PlannedQuery, open_sink: OpenSink<'_>) -> Result<Query> {
-        self.open_with(query, open_sink, None, false)
+        let checkpoint = self.project.checkpoint(&query.name);
+        let rejected = query.rejected(None);
+        self.open_with(query, self.origins(query)?, checkpoint, open_sink, rejected, false)
+    }
+
+    /// Opens one of the queries on another checkpoint than its own, and whatever sink, reading
+    /// from these origins. `rejects`: whether its reports tell the rejected rows.
+    pub(super) fn open_apart(
+        &self,
+        query: &PlannedQuery,
+        origins: Vec<Origin>,
+        checkpoint: PathBuf,
+        open_sink: OpenSink<'_>,
+        rejects: bool,
+    ) -> Result<Query> {
+        let rejected = if rejects { query.rejected(None) } else { RejectedRows::Off };
+        self.open_with(query, origins, checkpoint, open_sink, rejected, true)
+    }
+
+    /// Where the rows of each read of a query come from.
+    pub(super) fn origins(&self, query: &PlannedQuery) -> Result<Vec<Origin>> {
+        query.plan.reads.iter().map(|read| self.origin(read)).collect()
     }
 
     fn open_with(
         &self,
         query: &PlannedQuery,
+        origins: Vec<Origin>,
+        checkpoint: PathBuf,
         open_sink: OpenSink<'_>,
-        open_rejected: Option<OpenRejected>,
+        rejected: RejectedRows,
         replaces_rows: bool,
     ) -> Result<Query> {
-        let origins = query.plan.reads.iter().map(|read| self.origin(read));
         Query::open(QueryParts {
             name: query.name.clone(),
             plan: query.plan.clone(),
-            origins: origins.collect::<Result<_>>()?,
+            origins,
             mode: query.mode,
             open_sink,
             replaces_rows,
-            checkpoint: self.project.checkpoint(&query.name),
+            checkpoint,
+            pipeline: self.file(),
             disk: self.project.disk,
             clock: self.project.clock.clone(),
             policy: query.settings.policy,
@@ -184,11 +257,18 @@ impl Pipeline {
             one_watermark: query.settings.one_watermark,
             source_facts: self.inferred_columns(query),
             future_guard_ms: query.future_guard_ms,
-            rejected: match query.keeps_rejected {
-                Some(most) => RejectedRows::Kept { most, open: open_rejected, sink: None },
-                None => RejectedRows::Off,
-            },
+            rejected,
         })
+    }
+
+    /// The file that the text is from, if it is from one: relative to the project if below it.
+    fn file(&self) -> Option<PathBuf> {
+        let file = std::path::absolute(&self.name).ok().filter(|file| file.is_file())?;
+        let folder = match self.project.folder.as_os_str().is_empty() {
+            true => std::env::current_dir().ok()?,
+            false => std::path::absolute(&self.project.folder).ok()?,
+        };
+        Some(file.strip_prefix(&folder).map(Path::to_path_buf).unwrap_or(file))
     }
 
     /// Inferred columns stay what they were when the query first ran, whatever the files say later.
@@ -221,6 +301,16 @@ impl Pipeline {
             Error::internal(format!("the table {} was planned but not declared", read.table))
         })?;
         table.origin(&self.project, read)
+    }
+}
+
+impl PlannedQuery {
+    /// Where its rejected rows go.
+    fn rejected(&self, open: Option<OpenRejected>) -> RejectedRows {
+        match self.keeps_rejected {
+            Some(most) => RejectedRows::Kept { most, open, sink: None },
+            None => RejectedRows::Off,
+        }
     }
 }
 
@@ -352,20 +442,28 @@ fn plan_query(
     definition: &StreamingTableDefinition,
     earlier: &[PlannedQuery],
     settings: Settings,
+    changes: &Changes,
 ) -> Result<PlannedQuery> {
     let properties = &definition.properties;
-    let mode: OutputMode = properties
+    let mut mode: OutputMode = properties
         .get("outputMode")
         .unwrap_or("append")
         .parse()
         .map_err(|e: Error| properties.locate(e.about("outputMode")))?;
+    let changed = definition.name.eq_ignore_ascii_case(&changes.query);
+    if let Some(other) = changes.mode.filter(|_| changed) {
+        mode = other;
+    }
     let trigger = match properties.get("pipelines.trigger.interval") {
         Some(interval) => Trigger::parse_interval(interval)?,
         None => Trigger::default(),
     };
     let keeps_rejected = keeps_rejected(properties)?;
     let future_guard_ms = future_guard_ms(properties)?;
-    let plan = catalog.plan(definition)?;
+    let plan = match changes.watermark_delay_us.filter(|_| changed) {
+        Some(delay_us) => catalog.clone().with_watermark_delay(delay_us).plan(definition)?,
+        None => catalog.plan(definition)?,
+    };
     plan.check(sql_mode(mode), settings.checks)?;
     let schema = sink_schema(plan.plan.schema().as_arrow())?;
     let upstream = earlier

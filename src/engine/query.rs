@@ -9,7 +9,9 @@ use datafusion::logical_expr::LogicalPlan;
 use super::assemble::{Assembly, assemble};
 use super::watermark::{Policy, Tracker};
 use crate::batch::BatchId;
-use crate::checkpoint::{Checkpoint, Offsets, Pinned, Recovery, Watermark, WatermarkRow};
+use crate::checkpoint::{
+    Checkpoint, Offsets, Pinned, Provenance, Recovery, Watermark, WatermarkRow,
+};
 use crate::durable::Disk;
 use crate::error::{Error, Result};
 use crate::operators::StateShape;
@@ -64,6 +66,8 @@ pub struct QueryParts<'a> {
     pub replaces_rows: bool,
     /// The folder of the checkpoint.
     pub checkpoint: PathBuf,
+    /// The pipeline file that the query stands in, as the checkpoint remembers it.
+    pub pipeline: Option<PathBuf>,
     /// The way to the disk.
     pub disk: Disk,
     /// Where batch times come from.
@@ -182,6 +186,8 @@ impl Query {
         }
         let pinned = pin(&parts, &assembly);
         let mut checkpoint = Checkpoint::open(&parts.checkpoint, parts.disk, &pinned)?;
+        checkpoint
+            .note_origin(Provenance { query: parts.name.clone(), pipeline: parts.pipeline })?;
         let mut sink = (parts.open_sink)(&SinkRequest {
             query_id: checkpoint.query_id().to_string(),
             schema: assembly.schema.clone(),

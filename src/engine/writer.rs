@@ -125,6 +125,7 @@ impl StreamWriter {
             replaces_rows: to_delta,
             open_sink: self.sink(console)?,
             checkpoint,
+            pipeline: None,
             disk: project.disk,
             clock: project.clock.clone(),
             policy: Policy::Min,

@@ -27,7 +27,7 @@ use datafusion::physical_expr::PhysicalExpr;
 
 use super::late::drop_late;
 use super::partial::PartialAggregates;
-use super::{Operator, Processed, StateShape, Watermarks, only};
+use super::{LateBy, Operator, Processed, StateShape, Watermarks, only};
 use crate::batch::with_rows;
 use crate::error::{Error, Result};
 use crate::state::StateStore;
@@ -276,6 +276,15 @@ impl Operator for Aggregate {
         {
             self.wanted.push(predicate);
         }
+    }
+
+    fn late_by(&self) -> Vec<Option<LateBy>> {
+        let column = self.event_time_column().filter(|_| self.emit != Emit::All);
+        let windows = match self.event_time {
+            EventTime::Window(_, spec) => Some(spec),
+            _ => None,
+        };
+        vec![column.map(|column| LateBy { column, windows })]
     }
 
     fn waits_for_watermark(&self) -> bool {

@@ -22,7 +22,7 @@ use arrow::compute::{filter_record_batch, take_arrays, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::late::{event_times, in_time};
-use super::{Duplicate, Operator, Processed, StateShape, Watermarks, only};
+use super::{Duplicate, LateBy, Operator, Processed, StateShape, Watermarks, only};
 use crate::batch::{BatchId, with_rows};
 use crate::error::Result;
 use crate::state::StateStore;
@@ -194,6 +194,10 @@ impl Operator for Deduplicate {
             done.removed = state.expire(marks.evict_ms.saturating_mul(1000))?;
         }
         Ok(done)
+    }
+
+    fn late_by(&self) -> Vec<Option<LateBy>> {
+        vec![self.event_time.map(|column| LateBy { column, windows: None })]
     }
 
     /// Always, as in Spark: even where nothing is forgotten, a risen watermark goes on to what

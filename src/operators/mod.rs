@@ -36,6 +36,7 @@ use crate::state::StateStore;
 
 pub use crate::state::StateShape;
 use crate::time::Millis;
+use crate::window::WindowSpec;
 
 /// The two watermarks that a batch runs with (Spark: SPARK-42376).
 ///
@@ -78,6 +79,16 @@ pub struct Duplicate {
     pub first: Option<BatchId>,
 }
 
+/// By what a row of one input of an operator is late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateBy {
+    /// The column of its event time.
+    pub column: usize,
+    /// The windows that the event time is in; the row is late for each of those whose end the
+    /// watermark has reached. `None`: it is late once the watermark has reached the time itself.
+    pub windows: Option<WindowSpec>,
+}
+
 /// The one table or input of an operator that has just one.
 pub fn only<T>(items: impl IntoIterator<Item = T>) -> Result<T> {
     let mut items = items.into_iter();
@@ -106,6 +117,11 @@ pub trait Operator: Send {
         inputs: Vec<Vec<RecordBatch>>,
         watermarks: Watermarks,
     ) -> Result<Processed>;
+
+    /// For each input, by what its rows are late; `None`, or no entry: they never are.
+    fn late_by(&self) -> Vec<Option<LateBy>> {
+        vec![]
+    }
 
     /// Whether a batch without data has something to do once the watermark has risen.
     fn waits_for_watermark(&self) -> bool;

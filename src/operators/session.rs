@@ -31,7 +31,7 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use super::aggregate::{Emit, in_schema, in_types, window_column};
 use super::late::drop_late;
 use super::partial::PartialAggregates;
-use super::{Operator, Processed, StateShape, Watermarks, only};
+use super::{LateBy, Operator, Processed, StateShape, Watermarks, only};
 use crate::error::Result;
 use crate::state::{RowId, StateStore, normalise};
 use crate::time::EventTimeMicros;
@@ -207,6 +207,10 @@ impl Operator for Sessions {
             }
         };
         Ok(Processed { output, updated: merged.sessions, removed, late, ..Processed::default() })
+    }
+
+    fn late_by(&self) -> Vec<Option<LateBy>> {
+        vec![self.watermarked.then(|| LateBy { column: self.keys(), windows: None })]
     }
 
     fn waits_for_watermark(&self) -> bool {

@@ -347,10 +347,6 @@ impl Source for DeltaSource {
         Ok(rows)
     }
 
-    fn needs_history(&self) -> bool {
-        false
-    }
-
     fn folder(&self) -> Option<PathBuf> {
         Some(self.log.folder())
     }

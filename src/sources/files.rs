@@ -204,10 +204,6 @@ impl Source for FileSource {
         Ok(())
     }
 
-    fn needs_history(&self) -> bool {
-        true
-    }
-
     fn folder(&self) -> Option<PathBuf> {
         Some(self.project.join(&self.folder))
     }

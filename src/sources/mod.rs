@@ -155,10 +155,6 @@ pub trait Source: Send {
         Ok(())
     }
 
-    /// Whether [`Source::next`] needs all earlier decisions after a restart (a folder does: it must
-    /// know each file that it has read), or the newest alone (a table of versions).
-    fn needs_history(&self) -> bool;
-
     /// The folder to watch so that new data is seen at once; `None`: only polling helps.
     fn folder(&self) -> Option<PathBuf>;
 }

@@ -46,6 +46,7 @@ pub struct Catalog {
     /// Every name that the pipeline creates, as written.
     created: Arc<[String]>,
     state: Arc<SessionState>,
+    delay_us: Option<i64>,
 }
 
 impl Catalog {
@@ -73,7 +74,14 @@ impl Catalog {
             created: created.into(),
             state: Arc::new(optimizer::session(&zone).state()),
             zone,
+            delay_us: None,
         }
+    }
+
+    /// Lets every `WATERMARK` have this delay in microseconds, whatever its text says.
+    pub fn with_watermark_delay(mut self, delay_us: i64) -> Self {
+        self.delay_us = Some(delay_us);
+        self
     }
 
     /// Makes a table known: a `CREATE TABLE` whose schema is settled, or an earlier streaming
@@ -136,6 +144,7 @@ impl Catalog {
             reads: Mutex::default(),
             open_views: Mutex::default(),
             next_watermark: AtomicUsize::new(0),
+            delay_us: self.delay_us,
         })
     }
 }
@@ -172,6 +181,8 @@ pub(super) struct Scope {
     pub(super) reads: Mutex<Vec<TableRead>>,
     open_views: Mutex<Vec<String>>,
     pub(super) next_watermark: AtomicUsize,
+    /// The delay of every watermark, where it is not to be what the text says.
+    pub(super) delay_us: Option<i64>,
 }
 
 impl Scope {

@@ -356,7 +356,8 @@ impl Relations {
         };
         let called = self.scope.text.slice(clause.span);
         let next = || self.scope.new_watermark();
-        watermark::mark(plan, column, called, clause.delay_us, next).map_err(|e| at(e).into())
+        let delay_us = self.scope.delay_us.unwrap_or(clause.delay_us);
+        watermark::mark(plan, column, called, delay_us, next).map_err(|e| at(e).into())
     }
 }
 

@@ -35,7 +35,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use self::matching::Joined;
 use self::side::JoinSide;
 use super::late::drop_late;
-use super::{Operator, Processed, StateShape, Watermarks};
+use super::{LateBy, Operator, Processed, StateShape, Watermarks};
 use crate::error::{Error, Result};
 use crate::state::{RowId, StateStore};
 use crate::time::Millis;
@@ -380,6 +380,11 @@ impl Operator for Join {
         }
         done.output.retain(|rows| rows.num_rows() > 0);
         Ok(done)
+    }
+
+    fn late_by(&self) -> Vec<Option<LateBy>> {
+        let by = |side: &JoinSide| Some(LateBy { column: side.late_column()?, windows: None });
+        self.sides.iter().map(by).collect()
     }
 
     fn waits_for_watermark(&self) -> bool {

@@ -61,9 +61,9 @@ pub(super) struct Foreign {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Line {
-    add: Option<Add>,
-    remove: Option<Remove>,
-    txn: Option<Transaction>,
+    pub add: Option<Add>,
+    pub remove: Option<Remove>,
+    pub txn: Option<Transaction>,
     meta_data: Option<IgnoredAny>,
     protocol: Option<IgnoredAny>,
 }

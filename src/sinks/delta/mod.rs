@@ -26,6 +26,7 @@ mod parquet;
 mod schema;
 mod stats;
 mod upsert;
+pub mod written;
 
 use std::future::Future;
 use std::path::PathBuf;
