@@ -292,10 +292,12 @@ pub fn names(folder: &Path) -> Result<Vec<String>> {
 /// A file that one process holds until it lets go or dies, however it dies.
 ///
 /// The operating system keeps the lock, the file only says who holds it; so nothing is left behind
-/// that somebody would have to remove.
+/// that somebody would have to remove. Whoever lets go empties the file: a name in it that nobody
+/// holds is that of a process that was cut off.
 #[derive(Debug)]
 pub struct Lock {
-    _held: File,
+    held: File,
+    was_cut_off: bool,
 }
 
 impl Lock {
@@ -310,10 +312,23 @@ impl Lock {
             let _ = file.read_to_string(&mut other);
             return Ok(Err(other.trim().to_string()));
         }
+        let before = file.metadata().map_err(|e| Error::io("read", path, e))?.len();
         file.set_len(0)
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(|e| Error::io("write", path, e))?;
-        Ok(Ok(Lock { _held: file }))
+        Ok(Ok(Lock { held: file, was_cut_off: before > 0 }))
+    }
+
+    /// Whether the one who held it before was cut off, and never let go.
+    pub fn was_cut_off(&self) -> bool {
+        self.was_cut_off
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The lock itself goes with the file, whatever comes of this.
+        let _ = self.held.set_len(0);
     }
 }
 

@@ -13,6 +13,7 @@ mod json;
 pub mod operators;
 pub mod plan;
 pub mod progress;
+pub mod script;
 pub mod sinks;
 pub mod sources;
 pub mod sql;
@@ -20,6 +21,7 @@ pub mod state;
 pub mod time;
 pub mod window;
 
+pub use engine::closing::Closing;
 pub use engine::context::StreamContext;
 pub use engine::handle::StreamingQuery;
 pub use engine::trigger::Trigger;
@@ -29,6 +31,7 @@ pub use engine::trigger::Trigger;
 /// Expressions are DataFusion's. The functions that are named most are here; all others are in
 /// [`crate::functions`].
 pub mod prelude {
+    pub use crate::engine::closing::Closing;
     pub use crate::engine::context::StreamContext;
     pub use crate::engine::frame::StreamFrame;
     pub use crate::engine::handle::StreamingQuery;

@@ -103,6 +103,11 @@ pub fn micros_to_millis(micros: EventTimeMicros) -> Millis {
     micros.div_euclid(1000)
 }
 
+/// The first millisecond that is not before an event time: the least watermark that reaches it.
+pub fn micros_to_millis_up(micros: EventTimeMicros) -> Millis {
+    micros.div_euclid(1000) + Millis::from(micros.rem_euclid(1000) > 0)
+}
+
 /// `2026-01-31T12:00:00.000Z`: how Spark's progress writes a time. Out of range gives the number.
 pub fn iso_millis(millis: Millis) -> String {
     match DateTime::from_timestamp_millis(millis) {
@@ -127,6 +132,8 @@ mod tests {
     fn floors_below_the_epoch() {
         assert_eq!(micros_to_millis(-1), -1);
         assert_eq!(micros_to_millis(1999), 1);
+        let up = [-1001, -1000, -1, 0, 1, 1000, 1001].map(micros_to_millis_up);
+        assert_eq!(up, [-1, -1, 0, 0, 1, 1, 2]);
     }
 
     #[test]

@@ -70,6 +70,19 @@ fn by_window(events: StreamFrame) -> StreamFrame {
 }
 
 #[test]
+fn a_stream_that_is_closed_gives_its_last_windows() {
+    let (_folder, ctx) = project();
+    let closed = |name: &str, closing| {
+        let writer = by_window(events(&ctx)).write_stream().query_name(name).format("memory");
+        let query = writer.trigger(Trigger::AvailableNow).closing(closing).start().unwrap();
+        query.await_termination().unwrap();
+        text(&ctx.memory(name).unwrap()).lines().skip(1).count()
+    };
+    assert_eq!(closed("open", Closing::Never), 2);
+    assert_eq!(closed("closed", Closing::AtEnd), 3);
+}
+
+#[test]
 fn calls_and_sql_compute_the_same_over_a_restart() {
     let (folder, ctx) = project();
     let sql = "CREATE TABLE events (id BIGINT, ts TIMESTAMP, userId BIGINT, kind STRING, value DOUBLE)

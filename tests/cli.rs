@@ -7,28 +7,28 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 /// An empty folder, and the binary in it.
-struct Shell(tempfile::TempDir);
+pub struct Shell(pub tempfile::TempDir);
 
 /// What a command left behind.
 #[derive(Debug)]
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub struct Said {
+    pub code: i32,
+    pub out: String,
+    pub err: String,
 }
 
 impl Shell {
-    fn new() -> Shell {
+    pub fn new() -> Shell {
         Shell(tempfile::tempdir().unwrap())
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_strandline"));
         command.args(arguments).current_dir(&self.0).stdin(Stdio::null());
         command
     }
 
-    fn run(&self, line: &str) -> Said {
+    pub fn run(&self, line: &str) -> Said {
         self.run_words(&line.split_whitespace().collect::<Vec<_>>())
     }
 
@@ -42,17 +42,17 @@ impl Shell {
     }
 
     /// Runs what must work; gives what was printed.
-    fn works(&self, line: &str) -> String {
+    pub fn works(&self, line: &str) -> String {
         self.run(line).worked()
     }
 
     /// The answer to a question, as CSV without the header.
-    fn ask(&self, question: &str) -> String {
+    pub fn ask(&self, question: &str) -> String {
         let said = self.run_words(&["sql", "-c", question, "--format", "csv"]).worked();
         said.split_once('\n').unwrap().1.trim_end().to_string()
     }
 
-    fn write(&self, name: &str, text: &str) {
+    pub fn write(&self, name: &str, text: &str) {
         let path = self.0.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
@@ -70,13 +70,13 @@ impl Shell {
 }
 
 impl Said {
-    fn worked(self) -> String {
+    pub fn worked(self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.out
     }
 
     /// It ended with this code, and said all of this to people.
-    fn failed(&self, code: i32, parts: &[&str]) {
+    pub fn failed(&self, code: i32, parts: &[&str]) {
         assert_eq!(self.code, code, "{self:?}");
         for part in parts {
             assert!(self.err.contains(part), "no {part:?} in:\n{}", self.err);
@@ -94,7 +94,9 @@ SELECT * FROM STREAM events WATERMARK ts DELAY OF INTERVAL 1 MINUTE;
 #[test]
 fn help_has_examples_for_every_command() {
     let shell = Shell::new();
-    for command in ["", "demo ", "generate ", "run ", "sql ", "explain ", "replay ", "what-if "] {
+    let commands =
+        ["", "demo ", "generate ", "run ", "sql ", "explain ", "replay ", "what-if ", "test "];
+    for command in commands {
         let help = shell.works(&format!("{command}--help"));
         assert!(help.contains("Examples:\n  strandline "), "{command}: {help}");
     }

@@ -11,7 +11,7 @@ fn examples() -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut found: Vec<_> = entries.filter(|path| path.join("pipeline.sql").exists()).collect();
     found.sort();
-    assert_eq!(found.len(), 8);
+    assert_eq!(found.len(), 9);
     found
 }
 
@@ -110,6 +110,13 @@ fn each_readme_shows_what_its_commands_print() {
     for example in examples() {
         let project = tempfile::tempdir().unwrap();
         fs::copy(example.join("pipeline.sql"), project.path().join("pipeline.sql")).unwrap();
+        if example.join("tests").exists() {
+            fs::create_dir(project.path().join("tests")).unwrap();
+            for script in names(&example.join("tests")) {
+                let name = script.strip_prefix(&example).unwrap();
+                fs::copy(&script, project.path().join(name)).unwrap();
+            }
+        }
         let readme = fs::read_to_string(example.join("README.md")).unwrap();
         let (mut printed, mut comparable, mut killed) = (String::new(), false, false);
         for (language, text) in fences(&readme) {

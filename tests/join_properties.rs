@@ -4,17 +4,19 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
 
-use crate::world::{Output, World, json as objects};
+use strandline::engine::steps::{CrashPoint, Step};
+use strandline::script::row::objects;
+use strandline::script::{Output, World};
 
 /// A row of either stream: minutes after 12:00, key, value. Its place in the list is its id.
 type Row = (i64, Option<u8>, i32);
 
-/// What happens before a file arrives: nothing, a restart, or a death before the last commit.
+/// What happens when a file arrives: nothing, a restart, or a death right after a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     LivesOn,
     StartsAgain,
-    DiesBeforeCommit,
+    DiesAfter(Step),
 }
 
 const KINDS: [&str; 5] = ["INNER", "LEFT", "RIGHT", "FULL OUTER", "LEFT SEMI"];
@@ -26,11 +28,8 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
 }
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
-    let fate = prop_oneof![
-        3 => Just(Fate::LivesOn),
-        1 => Just(Fate::StartsAgain),
-        1 => Just(Fate::DiesBeforeCommit)
-    ];
+    let dies = prop::sample::select(Step::ALL.to_vec()).prop_map(Fate::DiesAfter);
+    let fate = prop_oneof![3 => Just(Fate::LivesOn), 1 => Just(Fate::StartsAgain), 1 => dies];
     prop::collection::vec(fate, 18)
 }
 
@@ -67,30 +66,40 @@ fn files(id: &str, rows: &[Row], spread: &[usize]) -> Vec<String> {
     files
 }
 
-/// The rows that come out, in an order of their own, and how many are left in state.
-fn run(pipeline: &str, left: &[String], right: &[String], fates: &[Fate]) -> (Vec<Value>, u64) {
-    let mut world = World::new();
-    world.plan(pipeline).unwrap();
+/// The rows that have come out, in an order of their own.
+fn rows_of(world: &World) -> Vec<Value> {
+    let mut rows = objects(&world.written("out")).unwrap();
+    rows.sort_by_key(Value::to_string);
+    rows
+}
+
+/// Runs a query over these files, one of each side a batch; gives also how many rows are left in
+/// state.
+fn run(pipeline: &str, left: &[String], right: &[String], fates: &[Fate]) -> (World, u64) {
+    let mut world = World::new(None).unwrap();
+    world.plan("pipeline.sql", pipeline).unwrap();
     world.start(Output::Memory).unwrap();
     let mut kept = 0;
     for (number, (left, right)) in left.iter().zip(right).enumerate() {
+        world.add("l", left).unwrap();
+        world.add("r", right).unwrap();
+        let mut reports = vec![];
         match fates.get(number).copied().unwrap_or(Fate::LivesOn) {
-            Fate::DiesBeforeCommit if number > 0 => world.die_before_commit(),
-            Fate::LivesOn | Fate::DiesBeforeCommit => {}
-            Fate::StartsAgain => world.stop(),
+            Fate::LivesOn => {}
+            Fate::StartsAgain => drop(world.stop()),
+            Fate::DiesAfter(step) => {
+                reports = world.crash(None, CrashPoint { step, batch: None }).unwrap().reports;
+            }
         }
-        world.add("l", left);
-        world.add("r", right);
         if !world.is_open() {
             world.start(Output::Memory).unwrap();
         }
-        while let Some(report) = world.step(None).unwrap() {
-            kept = report.progress.state_operators[0].num_rows_total;
+        reports.extend(world.run(None).unwrap());
+        if let Some(last) = reports.last() {
+            kept = last.progress.state_operators[0].num_rows_total;
         }
     }
-    let mut rows = objects(&world.written("out"));
-    rows.sort_by_key(Value::to_string);
-    (rows, kept)
+    (world, kept)
 }
 
 /// The same by its definition. `matches` is what `on` says.
@@ -150,8 +159,20 @@ proptest! {
         let mut r_files = files("rid", &right, &r_spread);
         l_files.push(line("id", 99, &(600, Some(8), 9)));
         r_files.push(line("rid", 99, &(600, Some(9), 9)));
-        let (rows, kept) = run(&pipeline(kind, on.0), &l_files, &r_files, &fates);
-        prop_assert_eq!(rows, by_definition(kind, &left, &right, on.1));
+        let (world, kept) = run(&pipeline(kind, on.0), &l_files, &r_files, &fates);
+        prop_assert_eq!(rows_of(&world), by_definition(kind, &left, &right, on.1));
         prop_assert_eq!(kept, 2);
+    }
+
+    #[test]
+    fn closing_lets_out_the_rows_without_a_partner(
+        kind in prop::sample::select(KINDS.to_vec()),
+        left in rows(), right in rows(), l_spread in spread(), r_spread in spread(), fates in fates(),
+    ) {
+        let (l_files, r_files) = (files("id", &left, &l_spread), files("rid", &right, &r_spread));
+        let (mut world, _) = run(&pipeline(kind, ""), &l_files, &r_files, &fates);
+        world.close(None).unwrap();
+        prop_assert_eq!(rows_of(&world), by_definition(kind, &left, &right, |_, _| true));
+        prop_assert!(world.close(None).unwrap().is_empty());
     }
 }

@@ -30,9 +30,13 @@ fn may_import(module: &str) -> Option<Vec<&'static str>> {
             allowed.extend(STATIONS.iter().filter(|station| **station != "generate"));
             allowed.push("operators");
         }
+        "script" => {
+            allowed.extend(STATIONS.iter().filter(|station| **station != "generate"));
+            allowed.push("engine");
+        }
         "cli" => {
             allowed.extend(STATIONS);
-            allowed.extend(["operators", "engine"]);
+            allowed.extend(["operators", "engine", "script"]);
         }
         _ => return None,
     }

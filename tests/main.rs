@@ -7,15 +7,18 @@
 //! - [`functions`]: what real Spark answered, function by function (`tests/functions/*.tsv`)
 //! - [`cli`]: the real binary in an empty folder
 //! - [`replay`]: runs computed again, and what longer delays would do
+//! - [`crash`], [`closing`], [`scripts`]: the real binary that dies at a step, closes a stream, plays scripts
 //! - [`api`]: the API from Rust
 //! - [`examples`]: every example runs, and does what its README says
 //! - [`ladder`]: who may import whom, and who may do what
 //!
-//! `world` is the project in a temporary folder that the first two run in.
+//! The first two run in `strandline::script::World`: a project in a temporary folder.
 
 mod api;
 mod cli;
+mod closing;
 mod conformance;
+mod crash;
 mod examples;
 mod functions;
 mod golden;
@@ -23,4 +26,4 @@ mod join_properties;
 mod ladder;
 mod properties;
 mod replay;
-mod world;
+mod scripts;

@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use proptest::test_runner::Config;
 use serde_json::{Value, json};
 
-use crate::world::{Output, World, json as objects};
+use strandline::engine::steps::{CrashPoint, Step};
+use strandline::script::row::objects;
+use strandline::script::{Output, World};
 
 /// A row: minutes after 12:00, key, value.
 type Row = (i64, u8, i32);
@@ -67,36 +69,38 @@ fn cut(rows: &[Row], cuts: &[bool]) -> Vec<String> {
     files
 }
 
-/// What happens to the process before a file arrives.
+/// What happens to the process when a file arrives.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Fate {
     LivesOn,
     StartsAgain,
-    DiesBeforeCommit,
+    DiesAfter(Step),
 }
 
 fn fates() -> impl Strategy<Value = Vec<Fate>> {
-    let fate =
-        prop_oneof![Just(Fate::LivesOn), Just(Fate::StartsAgain), Just(Fate::DiesBeforeCommit)];
+    let dies = prop::sample::select(Step::ALL.to_vec()).prop_map(Fate::DiesAfter);
+    let fate = prop_oneof![Just(Fate::LivesOn), Just(Fate::StartsAgain), dies];
     prop::collection::vec(fate, 26)
 }
 
 /// Runs a query over these files, one a batch.
 fn run(pipeline: &str, files: &[String], fates: &[Fate], into: Output) -> World {
-    let mut world = World::new();
-    world.plan(pipeline).unwrap();
+    let mut world = World::new(None).unwrap();
+    world.plan("pipeline.sql", pipeline).unwrap();
     world.start(into).unwrap();
     for (number, file) in files.iter().enumerate() {
+        world.add("ev", file).unwrap();
         match fates.get(number).copied().unwrap_or(Fate::LivesOn) {
-            Fate::DiesBeforeCommit if number > 0 => world.die_before_commit(),
-            Fate::LivesOn | Fate::DiesBeforeCommit => {}
-            Fate::StartsAgain => world.stop(),
+            Fate::LivesOn => {}
+            Fate::StartsAgain => drop(world.stop()),
+            Fate::DiesAfter(step) => {
+                world.crash(None, CrashPoint { step, batch: None }).unwrap();
+            }
         }
-        world.add("ev", file);
         if !world.is_open() {
             world.start(into).unwrap();
         }
-        world.run().unwrap();
+        world.run(None).unwrap();
     }
     world
 }
@@ -110,7 +114,7 @@ type Answer = BTreeMap<(String, String), (Value, usize)>;
 
 fn answer(rows: &[RecordBatch]) -> Answer {
     let mut answer = Answer::new();
-    for row in objects(rows) {
+    for row in objects(rows).unwrap() {
         let bound = |name: &str| row["w"][name].as_str().unwrap().to_string();
         let group =
             (window(&bound("start"), &bound("end")), row["k"].as_str().unwrap().to_string());
@@ -229,6 +233,23 @@ proptest! {
         let answer = answer(&world.table("out").unwrap());
         prop_assert!(answer.values().all(|(_, said)| *said == 1), "{:?}", answer);
         prop_assert_eq!(last_words(answer), by_definition(&rows, 5, 5));
+    }
+
+    #[test]
+    fn a_stream_that_is_closed_has_said_everything_once(
+        rows in rows(), cuts in cuts(), fates in fates()
+    ) {
+        let windows = (pipeline("append", "ts, '5 minutes', '2 minutes'"), by_definition(&rows, 5, 2));
+        let sessions = (sessions("append", "'3 minutes'"), sessions_by_definition(&rows, |_| 3));
+        for (pipeline, expected) in [windows, sessions] {
+            let mut world = run(&pipeline, &cut(&rows, &cuts), &fates, Output::Memory);
+            let last = world.close(None).unwrap().pop().unwrap();
+            prop_assert_eq!(last.progress.state_rows(), 0);
+            let answer = answer(&world.written("out"));
+            prop_assert!(answer.values().all(|(_, said)| *said == 1), "{:?}", answer);
+            prop_assert_eq!(last_words(answer), expected);
+            prop_assert!(world.close(None).unwrap().is_empty());
+        }
     }
 
     #[test]

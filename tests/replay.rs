@@ -24,7 +24,7 @@ use strandline::generate::{GenerateOptions, Generator, Preset};
 use strandline::sources::Admit;
 use strandline::time::ManualClock;
 
-use crate::world::json as objects;
+use strandline::script::row::objects;
 
 /// 2026-01-01T12:00:00Z, in milliseconds.
 const NOON: i64 = 1_767_268_800_000;
@@ -551,7 +551,7 @@ fn really(
             }
         }
         late_by = millis_or_none(progress.watermark.as_deref());
-        let rows = result(&objects(&report.rows));
+        let rows = result(&objects(&report.rows).unwrap());
         waits.extend(rows.keys().map(|(end, _)| newest - end));
         said.extend(rows);
         real.most_kept = real.most_kept.max(progress.state_rows());
@@ -564,7 +564,7 @@ fn really(
     let row = r#"{"event_time":"2026-01-02 12:00:00","event_type":"end"}"#;
     fs::write(lab.path("input/events/end.json"), row).unwrap();
     for report in lab.run() {
-        said.extend(result(&objects(&report.rows)));
+        said.extend(result(&objects(&report.rows).unwrap()));
     }
     let missing = truth.keys().filter(|key| !said.contains_key(*key)).count();
     let other = said.iter().filter(|(key, n)| truth.get(*key) != Some(*n)).count();

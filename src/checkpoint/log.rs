@@ -44,6 +44,9 @@ pub struct Offsets {
     pub watermark_row: Option<WatermarkRow>,
     /// The batch's time: what `now()` is in its SQL.
     pub batch_timestamp_ms: Millis,
+    /// Why `batch_watermark_ms` is more than the rows have made it; `None`: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub raised: Option<Raised>,
     /// Settings that hold as long as the checkpoint does.
     #[serde(default)]
     pub conf: BTreeMap<String, String>,
@@ -56,6 +59,18 @@ impl Offsets {
     pub(super) fn take_of(&mut self, source: usize) -> Option<serde_json::Value> {
         self.sources.get_mut(source).and_then(Option::take)
     }
+}
+
+/// That the watermark was raised so that held-back results come out, since the stream had ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Raised {
+    /// What the rows had made it.
+    pub from_ms: Millis,
+    /// What the batch runs with.
+    pub to_ms: Millis,
+    /// Why the stream was taken to have ended, in words.
+    pub because: String,
 }
 
 /// That a batch is done.

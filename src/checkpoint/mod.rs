@@ -32,7 +32,7 @@ pub mod show;
 #[cfg(test)]
 mod tests;
 
-pub use log::{Commit, Offsets, WatermarkRow};
+pub use log::{Commit, Offsets, Raised, WatermarkRow};
 pub use open::{Checkpoint, Provenance};
 pub use pinned::Pinned;
 pub use recording::Recording;

@@ -54,7 +54,7 @@ pub struct Checkpoint {
     commits: BatchLog,
     /// The histories that [`Checkpoint::clean`] has written to, by source.
     histories: BTreeMap<usize, History>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Checkpoint {
@@ -96,7 +96,7 @@ impl Checkpoint {
             offsets: BatchLog::list(folder, "offsets")?,
             commits: BatchLog::list(folder, "commits")?,
             histories: BTreeMap::new(),
-            _lock: lock,
+            lock,
         })
     }
 
@@ -118,6 +118,11 @@ impl Checkpoint {
     /// Whether this call of [`Checkpoint::open`] made it.
     pub fn is_new(&self) -> bool {
         self.is_new
+    }
+
+    /// Whether the process that held it before was cut off: it neither ended nor failed.
+    pub fn was_cut_off(&self) -> bool {
+        self.lock.was_cut_off()
     }
 
     /// The folder.

@@ -2,7 +2,7 @@
 //!
 //! The only part that prints. It *takes* what was typed, *calls* the engine, the generator and the
 //! tables, and *gives* text for people or JSON for programs, and an exit code: 0 fine, 1 the run
-//! failed, 2 wrong usage or wrong SQL, 70 a bug of ours, 130 interrupted twice.
+//! failed, 2 wrong usage or wrong SQL, 4 a test failed, 70 a bug of ours, 130 interrupted twice.
 
 mod ask;
 mod demo;
@@ -19,6 +19,7 @@ mod screen;
 mod span;
 mod step;
 mod table;
+mod test;
 mod what_if;
 
 use std::path::PathBuf;
@@ -39,7 +40,8 @@ use crate::error::{Error, Result};
   strandline generate day17 --out input --seed 1
   strandline run pipeline.sql --available-now   process what is there, then end
   strandline run pipeline.sql                   go on as files arrive; Ctrl-C ends it cleanly
-  strandline sql -c \"SELECT * FROM my_table\"    ask the tables, also while streams run"
+  strandline sql -c \"SELECT * FROM my_table\"    ask the tables, also while streams run
+  strandline test tests                         play scripts against a pipeline"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -62,6 +64,8 @@ enum Command {
     Replay(replay::Replay),
     /// Show what longer and shorter delays of the watermark would do.
     WhatIf(what_if::WhatIf),
+    /// Play scripts against a pipeline: rows, steps, crashes, and what must come of them.
+    Test(test::Test),
 }
 
 /// How batches are reported.
@@ -105,21 +109,19 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     listen_to_warnings();
     let result = match arguments.command {
-        Command::Demo(command) => command.run(),
-        Command::Generate(command) => command.run(),
-        Command::Run(command) => command.run(),
-        Command::Sql(command) => command.run(),
-        Command::Explain(command) => command.run(),
-        Command::Replay(command) => command.run(),
-        Command::WhatIf(command) => command.run(),
+        Command::Demo(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Generate(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Run(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Sql(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Explain(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Replay(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::WhatIf(command) => command.run().map(|()| ExitCode::SUCCESS),
+        Command::Test(command) => command.run(),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            message::show(&error);
-            ExitCode::from(error.exit_code())
-        }
-    }
+    result.unwrap_or_else(|error| {
+        message::show(&error);
+        ExitCode::from(error.exit_code())
+    })
 }
 
 /// Prints a line to standard output. Nobody reading any more is no error of the program.

@@ -46,6 +46,9 @@ fn plain(report: &StepReport) -> String {
     for (name, count) in rejected.into_iter().filter(|(_, count)| *count > 0) {
         line.push_str(&format!("  {name} {count}"));
     }
+    if let Some(raised) = &report.raised {
+        line.push_str(&format!("  closing: {}", raised.because));
+    }
     line.push_str(&format!("  {} ms", progress.batch_duration));
     line
 }

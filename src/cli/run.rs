@@ -9,9 +9,13 @@ use clap::Args;
 
 use super::interrupt::Interrupt;
 use super::{ProgressFormat, ProjectFolder, progress, read_text};
+use crate::batch::BatchId;
+use crate::engine::closing::Closing;
 use crate::engine::handle::StreamingQuery;
-use crate::engine::pipeline::{Pipeline, PlannedQuery, Project};
-use crate::engine::trigger::Trigger;
+use crate::engine::pipeline::{Pipeline, PlannedQuery};
+use crate::engine::query::Query;
+use crate::engine::steps::{CrashPoint, Step};
+use crate::engine::trigger::{Trigger, duration};
 use crate::error::Result;
 
 /// Run the streaming queries of a pipeline file.
@@ -20,9 +24,20 @@ use crate::error::Result;
   strandline run pipeline.sql --available-now
   strandline run pipeline.sql --trigger 5s
   strandline run pipeline.sql --progress json | jq .watermark
+  strandline run pipeline.sql --available-now --close-at-end
+  strandline run pipeline.sql --close-after-idle 30s
+  strandline run pipeline.sql --available-now --crash-at 8@2
 
 Each query writes the Delta table data/NAME and keeps checkpoints/NAME; started again, it goes on
-where it stopped.")]
+where it stopped.
+
+Closing: where nothing more comes, nothing moves the watermark, and the last windows stay open, as
+in Spark. --close-at-end and --close-after-idle move it past all that is held back, in batches of
+their own that stand in the checkpoint. Rows that come after that and are older than it are late.
+
+Crashing: the steps of a batch are 1 ask, 2 decide, 3 read, 4 event-time, 5 quality, 6 operate,
+7 seal, 8 write, 9 commit, 10 report (src/README.md says what each does). The process dies right
+after the step, with no clean-up; the next start says what it found and what it does again.")]
 pub struct Run {
     /// The pipeline file.
     pipeline: PathBuf,
@@ -35,6 +50,15 @@ pub struct Run {
     /// Start a batch at every multiple of this interval, such as 5s [default: as soon as a file is there]
     #[arg(long, group = "when", value_name = "INTERVAL")]
     trigger: Option<String>,
+    /// When all is processed, let out what still waits for the watermark: the last windows
+    #[arg(long, requires = "available_now", conflicts_with_all = ["once", "trigger"])]
+    close_at_end: bool,
+    /// When nothing has come for so long, let out what still waits for the watermark, and go on
+    #[arg(long, value_name = "INTERVAL", conflicts_with_all = ["available_now", "once"], value_parser = duration)]
+    close_after_idle: Option<Duration>,
+    /// Die right after this step of a batch, as by kill -9 [default for BATCH: the first to take it]
+    #[arg(long, value_name = "STEP[@BATCH]")]
+    crash_at: Option<CrashPoint>,
     /// How batches are reported.
     #[arg(long, value_enum, default_value = "plain")]
     progress: ProgressFormat,
@@ -61,13 +85,20 @@ impl Run {
         let interrupt = Interrupt::listen(move || stopper.request_stop())?;
         let format = self.progress;
         let start = |query: &PlannedQuery| {
-            start(&project, &pipeline, query, trigger, format).map(|started| running.add(started))
+            let trigger = trigger.unwrap_or(query.trigger);
+            let opened = self.open(&pipeline, query)?;
+            let on_batch = Box::new(move |report: &_| progress::show(format, report));
+            running.add(StreamingQuery::start(opened, trigger, project.clock.clone(), on_batch)?);
+            Ok(())
         };
         if trigger.is_some_and(Trigger::ends) {
             run_to_the_end(&pipeline, &running, &interrupt, start)?;
             let idle = running.queries().iter().all(|query| query.last_progress().is_none());
             if idle && format == ProgressFormat::Plain {
                 eprintln!("note: nothing new, all queries are up to date");
+            }
+            if self.crash_at.is_some() {
+                eprintln!("note: the run has ended before the moment to crash at");
             }
             Ok(())
         } else {
@@ -82,23 +113,50 @@ impl Run {
     }
 }
 
+impl Run {
+    /// Opens a query, says what the run before left of it, and prepares its end.
+    fn open(&self, pipeline: &Pipeline, planned: &PlannedQuery) -> Result<Query> {
+        let mut query = pipeline.open(planned)?;
+        let name = planned.name.clone();
+        if let Some(resumed) = query.resumed() {
+            eprintln!("note: {name}: {resumed}");
+        }
+        let closing = match self.close_after_idle {
+            Some(limit) => Closing::AfterIdle(limit),
+            None if self.close_at_end => Closing::AtEnd,
+            None => Closing::Never,
+        };
+        if closing != Closing::Never && !query.holds_back() {
+            eprintln!(
+                "note: {name}: no result waits for the watermark, so nothing is to be closed"
+            );
+        }
+        query.close_stream(closing);
+        if let Some(point) = self.crash_at {
+            query.after_each_step(Box::new(move |step, batch| {
+                if point.is(step, batch) {
+                    crash(&name, step, batch);
+                }
+                Ok(())
+            }));
+        }
+        Ok(query)
+    }
+}
+
+/// Ends this process at once: nothing is flushed, let go or tidied away. To be killed by oneself
+/// with SIGKILL needs unsafe code or another program; `abort` ends by SIGABRT, which nobody here
+/// catches, and leaves the same files.
+fn crash(query: &str, step: Step, batch: BatchId) -> ! {
+    eprintln!("crash: {query}: right after step {step} of batch {batch}, as by kill -9");
+    std::process::abort()
+}
+
 fn announce_inferred(pipeline: &Pipeline) {
     for table in pipeline.tables.iter().filter(|table| table.inferred) {
         let columns = crate::sql::ddl(&table.schema);
         eprintln!("note: columns of {}, inferred: {columns}", table.definition.name);
     }
-}
-
-fn start(
-    project: &Project,
-    pipeline: &Pipeline,
-    query: &PlannedQuery,
-    trigger: Option<Trigger>,
-    format: ProgressFormat,
-) -> Result<StreamingQuery> {
-    let opened = pipeline.open(query)?;
-    let on_batch = Box::new(move |report: &_| progress::show(format, report));
-    StreamingQuery::start(opened, trigger.unwrap_or(query.trigger), project.clock.clone(), on_batch)
 }
 
 /// Starts each query when those that it reads have ended, so that what they wrote is there.

@@ -9,13 +9,15 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::closing::Closing;
 use super::query::{Query, StepReport};
+use super::steps::Step;
 use super::trigger::Trigger;
 use crate::error::{Error, Result};
 use crate::progress::StreamingQueryProgress;
 use crate::sources::Admit;
 use crate::sources::watch::Watch;
-use crate::time::SharedClock;
+use crate::time::{Millis, SharedClock};
 
 /// How long a query sleeps when nothing wakes it.
 const POLL: Duration = Duration::from_secs(1);
@@ -123,7 +125,9 @@ impl StreamingQuery {
         let thread = std::thread::Builder::new()
             .name(format!("query {name}"))
             .spawn(move || {
-                let mut looper = Loop { query, trigger, clock, on_batch, shared: theirs.clone() };
+                let busy_at = clock.now();
+                let shared = theirs.clone();
+                let mut looper = Loop { query, trigger, clock, on_batch, shared, busy_at };
                 let result = looper.run();
                 drop(looper);
                 theirs.change(|state| {
@@ -238,6 +242,8 @@ struct Loop {
     clock: SharedClock,
     on_batch: OnBatch,
     shared: Arc<Shared>,
+    /// When a batch ran last, or when the query was started.
+    busy_at: Millis,
 }
 
 impl Loop {
@@ -247,6 +253,9 @@ impl Loop {
             Trigger::AvailableNow => {
                 self.query.freeze()?;
                 while self.batch(Admit::Limited)? {}
+                if self.query.closing == Closing::AtEnd {
+                    while self.run_batch(|query| query.step_to_end("end of input"))? {}
+                }
                 Ok(())
             }
             Trigger::AsSoonAsPossible => {
@@ -254,7 +263,7 @@ impl Loop {
                 let wake = move || waker.change(|state| state.woken = true);
                 let mut watch = Watch::new(&self.query.folders(), wake).map_err(warn).ok();
                 while !self.shared.lock().stop {
-                    if !self.batch(Admit::Limited)? {
+                    if !self.batch(Admit::Limited)? && !self.close_if_idle()? {
                         self.shared.sleep(POLL, true);
                         // A folder that has come to be in the meantime is watched from now on.
                         if let Some(Err(error)) = watch.as_mut().map(Watch::retry) {
@@ -267,7 +276,9 @@ impl Loop {
             }
             Trigger::Every(interval) => {
                 while !self.shared.lock().stop {
-                    self.batch(Admit::Limited)?;
+                    if !self.batch(Admit::Limited)? {
+                        self.close_if_idle()?;
+                    }
                     let every = interval.as_millis().max(1) as i64;
                     let rest = every - self.clock.now().rem_euclid(every);
                     self.shared.sleep(Duration::from_millis(rest as u64), false);
@@ -277,8 +288,39 @@ impl Loop {
         }
     }
 
+    /// Where nothing has come for long enough, lets out what is held back. `false`: nothing is, or
+    /// something came not long ago.
+    fn close_if_idle(&mut self) -> Result<bool> {
+        let Closing::AfterIdle(limit) = self.query.closing else { return Ok(false) };
+        let (now, limit) = (self.clock.now(), limit.as_millis() as Millis);
+        if now - self.busy_at < limit {
+            return Ok(false);
+        }
+        // To ask whether something is held back is to look at the state: not each second.
+        self.busy_at = now;
+        let because = format!("no input for {} s", limit as f64 / 1000.0);
+        let (mut ran, mut closes) = (false, true);
+        // Until nothing waits any more, or something has come after all.
+        while closes {
+            closes = false;
+            ran |= self.run_batch(|query| {
+                let report = query.step_to_end(&because)?;
+                closes = report.as_ref().is_some_and(|report| report.raised.is_some());
+                Ok(report)
+            })?;
+        }
+        Ok(ran)
+    }
+
     /// One step. `false`: there was nothing to do, or the query is to stop.
     fn batch(&mut self, admit: Admit) -> Result<bool> {
+        self.run_batch(|query| query.step(admit))
+    }
+
+    fn run_batch(
+        &mut self,
+        step: impl FnOnce(&mut Query) -> Result<Option<StepReport>>,
+    ) -> Result<bool> {
         let asked = {
             let mut state = self.shared.lock();
             if state.stop {
@@ -288,9 +330,11 @@ impl Loop {
             state.status.message = "Processing new data".into();
             state.asked
         };
-        let report = self.query.step(admit)?;
+        let report = step(&mut self.query)?;
         if let Some(report) = &report {
+            self.busy_at = self.clock.now();
             (self.on_batch)(report);
+            self.query.took_effect(Step::Report, report.progress.batch_id)?;
         }
         let ran = report.is_some();
         self.shared.change(|state| {

@@ -9,6 +9,7 @@ use super::ledger::{Account, ReadRows, account};
 use super::query::{Query, StepReport};
 use super::rejected::Judge;
 use super::report::{Durations, Given, Operated, Ran, report};
+use super::steps::Step;
 use super::upstream::input_watermarks_ms;
 use super::watermark::Seen;
 use crate::batch::BatchId;
@@ -50,12 +51,14 @@ impl Query {
             None => {
                 let Some(offsets) = self.decide(admit)? else { return Ok(None) };
                 took.mark("latestOffset");
+                self.took_effect(Step::Ask, batch)?;
                 self.checkpoint.write_offsets(batch, &offsets)?;
                 for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
                     take.iter().try_for_each(|take| stream.source.decided(take))?;
                     stream.last.iter().try_for_each(|last| stream.source.done(last))?;
                 }
                 took.mark("walCommit");
+                self.took_effect(Step::Decide, batch)?;
                 offsets
             }
         };
@@ -69,6 +72,7 @@ impl Query {
         took.mark("getBatch");
         took.mark("queryPlanning");
         let (reads, bad_of_stills) = self.read(&offsets)?;
+        self.took_effect(Step::Read, batch)?;
 
         // 4, 6. Event times are noted on the way into the operators, which run with the watermarks
         // fixed at the start of the batch. (5, judging quality, has no rules to judge by yet.)
@@ -80,6 +84,9 @@ impl Query {
         self.warn_of_future(batch, &offsets, seen);
         let (account, rejected) = self.account(batch, &offsets, &reads, &operated, late_ms)?;
         self.clear_slots();
+        for step in [Step::EventTime, Step::Quality, Step::Operate] {
+            self.took_effect(step, batch)?;
+        }
 
         // 7. State before output: a table never holds what the state does not know.
         for (states, operated) in self.states.iter_mut().zip(&mut operated) {
@@ -89,6 +96,7 @@ impl Query {
             }
             operated.commit_ms = watch.millis() as u64;
         }
+        self.took_effect(Step::Seal, batch)?;
 
         // 8. The output, under the batch's number, and before it the rows that did not make it.
         if let Some(rejected) = &rejected {
@@ -99,6 +107,7 @@ impl Query {
         let output = OutputBatch { id: batch, rows, watermark };
         self.sink.write(&output)?;
         took.mark("addBatch");
+        self.took_effect(Step::Write, batch)?;
 
         // 9. Done: from here on the batch is never run again.
         self.late_ms = watermarks.evict_ms;
@@ -111,6 +120,7 @@ impl Query {
         };
         self.checkpoint.write_commit(batch, &commit)?;
         took.mark("commitOffsets");
+        self.took_effect(Step::Commit, batch)?;
 
         // 10. Report, and get ready for the next.
         let given: Vec<Given> = reads.iter().map(Given::of).collect();
@@ -138,11 +148,18 @@ impl Query {
         self.next = batch + 1;
         self.checkpoint.clean(self.streams.len())?;
         let bad = reads.into_iter().flat_map(|read| read.bad).chain(bad_of_stills).collect();
-        Ok(Some(StepReport { progress, bad, rejected, rows: output.rows }))
+        Ok(Some(StepReport {
+            progress,
+            bad,
+            rejected,
+            rows: output.rows,
+            next_watermark_ms: commit.next_batch_watermark_ms,
+            raised: offsets.raised,
+        }))
     }
 
     /// Asks each source how far it has got. `None`: no source has anything, and no operator waits
-    /// for the watermark that the batch before has raised.
+    /// for the watermark that the batch before has raised, or for the end of the stream.
     fn decide(&mut self, admit: Admit) -> Result<Option<Offsets>> {
         let takes = self
             .streams
@@ -151,14 +168,20 @@ impl Query {
             .collect::<Result<Vec<_>>>()?;
         let has_data = takes.iter().any(Option::is_some);
         let due = self.no_data_batch_due && admit == Admit::Limited;
-        if !has_data && !due {
+        let batch_timestamp_ms = self.clock.now().max(self.last_batch_time);
+        let raised = if has_data || due { None } else { self.raise(batch_timestamp_ms)? };
+        if !has_data && !due && raised.is_none() {
             return Ok(None);
+        }
+        if let Some(raised) = &raised {
+            self.tracker.raise(raised.to_ms);
         }
         Ok(Some(Offsets {
             batch_watermark_ms: self.tracker.exists().then(|| self.tracker.watermark_ms()),
             watermark_row: self.tracker.row().cloned(),
-            batch_timestamp_ms: self.clock.now().max(self.last_batch_time),
+            batch_timestamp_ms,
             conf: BTreeMap::new(),
+            raised,
             sources: takes,
         }))
     }

@@ -25,6 +25,7 @@
 
 mod arrivals;
 pub mod assemble;
+pub mod closing;
 pub mod context;
 pub mod frame;
 pub mod handle;
@@ -39,7 +40,9 @@ pub mod rejected;
 pub mod replay;
 mod report;
 pub mod result;
+pub mod resumed;
 pub mod settings;
+pub mod steps;
 pub mod tables;
 mod trace;
 pub mod trigger;

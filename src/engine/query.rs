@@ -7,10 +7,13 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
 use super::assemble::{Assembly, assemble};
+use super::closing::Closing;
+use super::resumed::Resumed;
+use super::steps::{AfterStep, Step};
 use super::watermark::{Policy, Tracker};
 use crate::batch::BatchId;
 use crate::checkpoint::{
-    Checkpoint, Offsets, Pinned, Provenance, Recovery, Watermark, WatermarkRow,
+    Checkpoint, Offsets, Pinned, Provenance, Raised, Recovery, Watermark, WatermarkRow,
 };
 use crate::durable::Disk;
 use crate::error::{Error, Result};
@@ -139,6 +142,13 @@ pub struct Query {
     pub(super) last_trigger_start: Option<Millis>,
     /// A batch failed half-way: what is in memory is no longer what the checkpoint says.
     pub(super) broken: bool,
+    /// When the stream is taken to have ended.
+    pub(super) closing: Closing,
+    /// Why it has ended, while a batch may be decided that closes it.
+    pub(super) ending: Option<String>,
+    /// What was found at the start.
+    resumed: Option<Resumed>,
+    after_step: Option<AfterStep>,
 }
 
 /// A stream, and where its rows go.
@@ -169,6 +179,10 @@ pub struct StepReport {
     pub rejected: Option<arrow::array::RecordBatch>,
     /// The rows that went to the sink.
     pub rows: Vec<arrow::array::RecordBatch>,
+    /// The watermark of the next batch, in milliseconds; `None`: the query has none.
+    pub next_watermark_ms: Option<Millis>,
+    /// Whether the watermark was raised for this batch, since the stream had ended.
+    pub raised: Option<Raised>,
 }
 
 impl Query {
@@ -198,7 +212,9 @@ impl Query {
         // Before the history: what is torn is set aside here.
         let recovery = checkpoint.recovery()?;
         let (streams, stills) = join_origins(parts.origins, &parts.plan, &assembly, &checkpoint)?;
-        check_sink(&recovery, sink.as_mut())?;
+        let newest_written = check_sink(&recovery, sink.as_mut())?;
+        let cut_off = checkpoint.was_cut_off();
+        let resumed = Resumed::of(&recovery, cut_off, &assembly, sink.as_ref(), newest_written);
         let no_data_batch_due =
             matches!(recovery, Recovery::Continue { no_data_batch_due: true, .. });
         let (next, unfinished, global, late): (BatchId, _, _, _) = match recovery {
@@ -237,6 +253,10 @@ impl Query {
             no_data_batch_due,
             last_trigger_start: None,
             broken: false,
+            closing: Closing::Never,
+            ending: None,
+            resumed,
+            after_step: None,
         })
     }
 
@@ -253,6 +273,25 @@ impl Query {
     /// The number of the next batch.
     pub fn next_batch(&self) -> BatchId {
         self.next
+    }
+
+    /// What the run before left, if it was cut off; a sentence for people.
+    pub fn resumed(&self) -> Option<&Resumed> {
+        self.resumed.as_ref()
+    }
+
+    /// From now on this is called when a step of a batch has taken effect.
+    pub fn after_each_step(&mut self, then: AfterStep) {
+        self.after_step = Some(then);
+    }
+
+    /// A step of a batch has taken effect. Step 10 is the caller's to tell, once the report that
+    /// [`Query::step`] gave is out; the others are told by the engine.
+    pub fn took_effect(&mut self, step: Step, batch: BatchId) -> Result<()> {
+        match &mut self.after_step {
+            Some(then) => then(step, batch),
+            None => Ok(()),
+        }
     }
 
     /// From now on nothing that arrives later is taken: the trigger `available-now`.
@@ -322,10 +361,10 @@ fn open_states(
 }
 
 /// The table and the checkpoint must tell the same story: the table holds each committed batch, and
-/// at most one more (the batch during which the process died).
-fn check_sink(recovery: &Recovery, sink: &mut dyn Sink) -> Result<()> {
+/// at most one more (the batch during which the process died). Gives the newest that it holds.
+fn check_sink(recovery: &Recovery, sink: &mut dyn Sink) -> Result<Option<BatchId>> {
     if !sink.remembers() {
-        return Ok(());
+        return Ok(None);
     }
     let held = sink.newest_batch()?;
     let (committed, decided) = match recovery {
@@ -363,7 +402,7 @@ fn check_sink(recovery: &Recovery, sink: &mut dyn Sink) -> Result<()> {
              table and the checkpoint to start over",
         ));
     }
-    Ok(())
+    Ok(held)
 }
 
 /// The facts about a query that must not change while its checkpoint lives.

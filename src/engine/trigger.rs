@@ -24,28 +24,35 @@ impl Trigger {
         matches!(self, Trigger::Once | Trigger::AvailableNow)
     }
 
-    /// Reads an interval such as `5 seconds`, `5s`, `500ms`, `1 minute` or `0s`.
+    /// Reads an interval such as `5 seconds` ([`duration`]); `0s` is as soon as possible.
     pub fn parse_interval(text: &str) -> Result<Trigger> {
-        let trimmed = text.trim().to_ascii_lowercase();
-        let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
-        let wrong = || {
-            Error::usage("INVALID_INTERVAL", format!("'{text}' is not an interval of time"))
-                .hint("write for example '5 seconds', '500ms' or '1 minute'")
-        };
-        let number: u64 = trimmed[..digits].parse().map_err(|_| wrong())?;
-        let millis = match trimmed[digits..].trim() {
-            "ms" | "millisecond" | "milliseconds" => 1,
-            "" | "s" | "sec" | "second" | "seconds" => 1_000,
-            "m" | "min" | "minute" | "minutes" => 60_000,
-            "h" | "hour" | "hours" => 3_600_000,
-            _ => return Err(wrong()),
-        };
-        match number.checked_mul(millis) {
-            Some(0) => Ok(Trigger::AsSoonAsPossible),
-            Some(total) => Ok(Trigger::Every(Duration::from_millis(total))),
-            None => Err(wrong()),
-        }
+        let every = duration(text)?;
+        Ok(if every.is_zero() { Trigger::AsSoonAsPossible } else { Trigger::Every(every) })
     }
+}
+
+/// Reads a length of time such as `5 seconds`, `5s`, `500ms`, `1 minute` or `0s`.
+///
+/// # Errors
+///
+/// `INVALID_INTERVAL`: it is none.
+pub fn duration(text: &str) -> Result<Duration> {
+    let trimmed = text.trim().to_ascii_lowercase();
+    let digits = trimmed.bytes().take_while(u8::is_ascii_digit).count();
+    let wrong = || {
+        Error::usage("INVALID_INTERVAL", format!("'{text}' is not an interval of time"))
+            .hint("write for example '5 seconds', '500ms' or '1 minute'")
+    };
+    let number: u64 = trimmed[..digits].parse().map_err(|_| wrong())?;
+    let millis = match trimmed[digits..].trim() {
+        "ms" | "millisecond" | "milliseconds" => 1,
+        "" | "s" | "sec" | "second" | "seconds" => 1_000,
+        "m" | "min" | "minute" | "minutes" => 60_000,
+        "h" | "hour" | "hours" => 3_600_000,
+        "d" | "day" | "days" => 86_400_000,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(millis).map(Duration::from_millis).ok_or_else(wrong)
 }
 
 #[cfg(test)]

@@ -170,6 +170,13 @@ impl Tracker {
         }
     }
 
+    /// Raises the watermark above what any row has made it: the stream has ended.
+    pub fn raise(&mut self, to_ms: Millis) {
+        if to_ms > self.global_ms {
+            (self.global_ms, self.row) = (to_ms, None);
+        }
+    }
+
     /// Takes in what the batch has seen; gives the times of the first node that saw any. `newest`
     /// says which row the newest one was that a node (by its number) saw.
     pub fn advance(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 
+use super::closing::Closing;
 use super::frame::StreamFrame;
 use super::handle::StreamingQuery;
 use super::pipeline::{delta_sink, rejected_sink, rejected_table, sql_mode};
@@ -35,6 +36,7 @@ pub struct StreamWriter {
     frame: StreamFrame,
     mode: String,
     trigger: Trigger,
+    closing: Closing,
     name: String,
     format: String,
     options: Options,
@@ -47,6 +49,7 @@ impl StreamWriter {
             frame,
             mode: "append".to_owned(),
             trigger: Trigger::default(),
+            closing: Closing::Never,
             name: String::new(),
             format: "delta".to_owned(),
             options: Options::new(),
@@ -64,6 +67,27 @@ impl StreamWriter {
     /// When batches start; where nothing is said, as soon as data is there.
     pub fn trigger(mut self, trigger: Trigger) -> Self {
         self.trigger = trigger;
+        self
+    }
+
+    /// When the stream is taken to have ended: what still waits for the watermark, such as the last
+    /// windows, comes out then. Where nothing is said, never. Rows that come after that and are
+    /// older are late.
+    ///
+    /// ```no_run
+    /// # fn main() -> strandline::error::Result<()> {
+    /// # use strandline::prelude::*;
+    /// # let counts = StreamContext::new(".")?.read_stream().load("input/events")?;
+    /// let query = counts
+    ///     .write_stream()
+    ///     .query_name("counts")
+    ///     .trigger(Trigger::AvailableNow)
+    ///     .closing(Closing::AtEnd)
+    ///     .start()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn closing(mut self, closing: Closing) -> Self {
+        self.closing = closing;
         self
     }
 
@@ -117,7 +141,7 @@ impl StreamWriter {
             let name = table.file_name().unwrap_or_default().to_string_lossy();
             rejected_sink(table.with_file_name(rejected_table(&name)), project.disk)
         });
-        let query = Query::open(QueryParts {
+        let mut query = Query::open(QueryParts {
             name: self.name.clone(),
             plan,
             origins,
@@ -135,6 +159,7 @@ impl StreamWriter {
             future_guard_ms: None,
             rejected: RejectedRows::Kept { most: None, open: rejected, sink: None },
         })?;
+        query.close_stream(self.closing);
         StreamingQuery::start(query, self.trigger, project.clock.clone(), Box::new(|_| {}))
     }
 

@@ -291,6 +291,10 @@ impl Operator for Aggregate {
         self.emit != Emit::All
     }
 
+    fn holds_back(&self) -> bool {
+        self.emit == Emit::Closed && self.event_time_column().is_some()
+    }
+
     fn gives_whole_result(&self) -> bool {
         self.emit == Emit::All
     }

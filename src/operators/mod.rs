@@ -35,7 +35,7 @@ use crate::error::{Error, Result};
 use crate::state::StateStore;
 
 pub use crate::state::StateShape;
-use crate::time::Millis;
+use crate::time::{Millis, micros_to_millis_up};
 use crate::window::WindowSpec;
 
 /// The two watermarks that a batch runs with (Spark: SPARK-42376).
@@ -125,6 +125,26 @@ pub trait Operator: Send {
 
     /// Whether a batch without data has something to do once the watermark has risen.
     fn waits_for_watermark(&self) -> bool;
+
+    /// Whether rows are held back that come out once the watermark has risen.
+    fn holds_back(&self) -> bool {
+        false
+    }
+
+    /// The watermark of the input, in milliseconds, with which the last of the rows held back now
+    /// comes out, of those that come out up to `not_after_ms`; `None`: none of these is held back.
+    fn holds_back_until_ms(
+        &self,
+        states: &[StateStore],
+        not_after_ms: Millis,
+    ) -> Result<Option<Millis>> {
+        let mut until_ms = None;
+        for state in states.iter().filter(|_| self.holds_back()) {
+            let last_us = state.table().last_time(not_after_ms.saturating_mul(1000))?;
+            until_ms = until_ms.max(last_us.map(micros_to_millis_up));
+        }
+        Ok(until_ms)
+    }
 
     /// Whether what comes out is the whole result each time, not what is new (complete mode).
     fn gives_whole_result(&self) -> bool {

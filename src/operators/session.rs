@@ -217,6 +217,10 @@ impl Operator for Sessions {
         self.emit != Emit::All
     }
 
+    fn holds_back(&self) -> bool {
+        self.watermarked && self.emit != Emit::All
+    }
+
     fn gives_whole_result(&self) -> bool {
         self.emit == Emit::All
     }

@@ -3,6 +3,7 @@
 //! Queries inside them stay tokens: they are planned later, when the tables that they read have
 //! schemas. Nothing here looks at a file.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
@@ -114,6 +115,29 @@ pub struct Setting {
     pub value: String,
     /// Where the statement stands.
     pub place: Place,
+}
+
+impl Pipeline {
+    /// The tables that are read as streams, by their names in lower case: what stands behind
+    /// `STREAM` anywhere in the text.
+    pub fn streams(&self) -> BTreeSet<String> {
+        let mut streams = BTreeSet::new();
+        for statement in &self.statements {
+            let tokens = match statement {
+                Statement::StreamingTable(table) => &table.query,
+                Statement::View(view) => &view.query,
+                _ => continue,
+            };
+            let mut cursor = Cursor::new(&self.source, tokens);
+            while let Some(token) = cursor.next() {
+                if is_word(token, "STREAM") {
+                    cursor.take_mark(&Token::LParen);
+                    streams.extend(cursor.name("a table").map(|name| name.to_lowercase()));
+                }
+            }
+        }
+        streams
+    }
 }
 
 /// Parses a pipeline file. `name` is what errors call it.

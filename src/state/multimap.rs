@@ -228,6 +228,12 @@ impl Multimap {
         self.by_number = None;
     }
 
+    /// See [`StateTable::last_time`](super::StateTable::last_time).
+    pub(super) fn last_time(&self, not_after: i64) -> Option<i64> {
+        let waiting = self.rows.iter().filter(|row| row.live && !row.marked && row.time != NEVER);
+        waiting.map(|row| row.time).filter(|time| *time <= not_after).max()
+    }
+
     /// The rows that a watermark lets go, oldest first; of the same time, in the order of arrival.
     pub(super) fn expired(&self, watermark_us: i64) -> Vec<RowId> {
         // The heap as a tree: what hangs below a row that stays, stays.

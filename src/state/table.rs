@@ -186,6 +186,16 @@ impl StateTable {
         }
     }
 
+    /// The last time, in microseconds and up to this one, at which a row goes that is not marked;
+    /// `None`: there is no such row. The cost follows the state where there may be several rows a
+    /// key.
+    pub fn last_time(&self, not_after_us: i64) -> Result<Option<i64>> {
+        match &self.rows {
+            Rows::Unique(rows) => rows.last_time(not_after_us),
+            Rows::Several(rows) => Ok(rows.last_time(not_after_us)),
+        }
+    }
+
     /// Which rows a watermark (in microseconds) lets go, oldest first: only where there may be
     /// several rows a key.
     pub fn expired_rows(&self, watermark_us: i64) -> Result<Vec<RowId>> {

@@ -108,6 +108,11 @@ fn every_key() -> RecordBatch {
 }
 
 fn agrees(table: &StateTable, model: &Model) {
+    for not_after in [-6, 0, 7, 12, i64::MAX] {
+        let times = model.keys().filter_map(|(time, _)| *time);
+        let last = times.filter(|time| *time <= not_after).max();
+        assert_eq!(table.last_time(not_after).unwrap(), last, "up to {not_after}");
+    }
     assert_eq!(table.len(), model.len());
     let mut stored = rows(&table.rows().unwrap());
     stored.sort();

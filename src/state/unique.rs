@@ -176,6 +176,26 @@ impl Unique {
         Ok(Put { inserted, replaced })
     }
 
+    /// See [`StateTable::last_time`](super::StateTable::last_time).
+    pub(super) fn last_time(&self, not_after: i64) -> Result<Option<i64>> {
+        let Some(column) = self.expiry else { return Ok(None) };
+        let held = self.timed.values().rev().filter(|bucket| bucket.rows.len() > 0);
+        for bucket in held.filter(|bucket| bucket.oldest <= not_after) {
+            if bucket.newest <= not_after {
+                return Ok(Some(bucket.newest));
+            }
+            let mut last = None;
+            for rows in bucket.rows.rows()? {
+                let times = key::times(rows.column(column))?;
+                last = last.max(times.values().iter().copied().filter(|t| *t <= not_after).max());
+            }
+            if last.is_some() {
+                return Ok(last);
+            }
+        }
+        Ok(None)
+    }
+
     /// See [`StateTable::expired`](super::StateTable::expired).
     pub(super) fn expired(&self, watermark_us: i64) -> Result<Vec<RecordBatch>> {
         let Some(column) = self.expiry else { return Ok(Vec::new()) };

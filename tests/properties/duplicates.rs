@@ -16,7 +16,7 @@ fn first_of_each<K: Ord>(rows: &[Row], key: impl Fn(&Row) -> K) -> Vec<Value> {
 }
 
 fn written(world: &World) -> Vec<Value> {
-    let rows = objects(&world.written("out"));
+    let rows = objects(&world.written("out")).unwrap();
     rows.iter().map(|row| json!([iso(&row["ts"]), row["k"], row["v"]])).collect()
 }
 
@@ -48,8 +48,8 @@ proptest! {
         prop_assert_eq!(written(&world), first_of_each(&rows, |row| (row.1, row.0)));
 
         // What the watermark has passed is not remembered.
-        world.add("ev", &closing());
-        let last = world.run().unwrap().pop().unwrap();
+        world.add("ev", &closing()).unwrap();
+        let last = world.run(None).unwrap().pop().unwrap();
         prop_assert_eq!(last.progress.state_rows(), 1);
 
         let within = once(&format!("DISTINCT ON (k) WITHIN WATERMARK * {marked}"));

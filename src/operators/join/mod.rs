@@ -259,6 +259,11 @@ impl Join {
         if self.kind == JoinKind::LeftSemi { [RIGHT, LEFT] } else { [LEFT, RIGHT] }
     }
 
+    /// Whether rows of this side come out with NULLs once the watermark has passed them.
+    fn is_padded_later(&self, side: usize) -> bool {
+        self.kind.preserves(side) && self.sides[side].expires()
+    }
+
     /// Keeps arriving rows for those of the other side still to come; gives how many.
     fn keep(
         &self,
@@ -389,6 +394,29 @@ impl Operator for Join {
 
     fn waits_for_watermark(&self) -> bool {
         self.sides.iter().any(JoinSide::expires)
+    }
+
+    fn holds_back(&self) -> bool {
+        [LEFT, RIGHT].into_iter().any(|side| self.is_padded_later(side))
+    }
+
+    fn holds_back_until_ms(
+        &self,
+        states: &[StateStore],
+        not_after_ms: Millis,
+    ) -> Result<Option<Millis>> {
+        let mut until_ms = None;
+        for (side, state) in [LEFT, RIGHT].into_iter().zip(states) {
+            if !self.is_padded_later(side) {
+                continue;
+            }
+            if let Some(until_us) = self.sides[side].state_watermark_us(not_after_ms)
+                && let Some(last_us) = state.table().last_time(until_us)?
+            {
+                until_ms = until_ms.max(self.sides[side].goes_at_ms(last_us));
+            }
+        }
+        Ok(until_ms)
     }
 
     /// What is still to come out may be as old as what is still kept.

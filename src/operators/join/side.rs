@@ -23,7 +23,7 @@ use super::super::late::event_times;
 use super::matching::truths;
 use crate::batch::with_rows;
 use crate::error::Result;
-use crate::time::Millis;
+use crate::time::{Millis, micros_to_millis_up};
 
 /// What the plan of a side gives.
 #[derive(Debug, Clone)]
@@ -201,6 +201,12 @@ impl JoinSide {
         let Expires { behind_ms, at_most_ms } = self.expires?;
         let behind_ms = behind_ms.map(|ms| watermark_ms.saturating_add(ms));
         Some(behind_ms.into_iter().chain(at_most_ms).min()?.saturating_mul(1000))
+    }
+
+    /// The watermark, in milliseconds, with which a kept row of this time (in microseconds) goes;
+    /// `None`: what goes does not wait for the watermark.
+    pub(super) fn goes_at_ms(&self, time_us: i64) -> Option<Millis> {
+        Some(micros_to_millis_up(time_us).saturating_sub(self.expires?.behind_ms?))
     }
 
     /// For each row, in the form in which it is kept, whether it would go at this watermark.
