@@ -323,6 +323,13 @@ impl Lock {
     pub fn was_cut_off(&self) -> bool {
         self.was_cut_off
     }
+
+    /// Whether a process holds the lock at this moment. Nothing is written, and who is just about to
+    /// take it is held up for less than it waits.
+    pub fn is_held(path: &Path) -> bool {
+        let lock = File::open(path).map(|file| file.try_lock_shared());
+        matches!(lock, Ok(Err(TryLockError::WouldBlock)))
+    }
 }
 
 impl Drop for Lock {

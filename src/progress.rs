@@ -43,6 +43,9 @@ pub struct StreamingQueryProgress {
     /// The watermark that the batch ran with; null where the query has none.
     #[serde(default)]
     pub watermark: Option<String>,
+    /// One entry for each `WATERMARK` of the query, in the order of its text.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub watermarks: Vec<WatermarkProgress>,
     /// The operators with memory, the one nearest to the sink first.
     pub state_operators: Vec<StateOperatorProgress>,
     /// One entry a source, in the order of the query text.
@@ -107,6 +110,27 @@ pub struct OperatorRows {
     pub late: u64,
     /// Rows whose key had been there before.
     pub duplicate: u64,
+}
+
+/// One `WATERMARK` of the query: what it saw in a batch, and where it stands after it. The watermark of
+/// the query is the least of them (or the greatest, by policy), and counts from the next batch on.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WatermarkProgress {
+    /// How far it stays behind the newest event time, in milliseconds.
+    pub delay_ms: i64,
+    /// Rows that passed in this batch.
+    pub num_rows: u64,
+    /// Those of them whose event time is NULL, which counts as 1970.
+    pub num_null_rows: u64,
+    /// The oldest event time of the batch; absent where no row has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_event_time: Option<String>,
+    /// The newest event time of the batch that may move the watermark; absent where no row has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_event_time: Option<String>,
+    /// The newest event time of this run less the delay; null where no row has come in this run.
+    pub watermark: Option<String>,
 }
 
 /// What one operator with memory did in a batch.

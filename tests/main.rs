@@ -6,6 +6,7 @@
 //! - [`conformance`]: what real Spark did, batch by batch (`tests/conformance/cases/*.json`)
 //! - [`functions`]: what real Spark answered, function by function (`tests/functions/*.tsv`)
 //! - [`cli`]: the real binary in an empty folder
+//! - [`why`]: the same, for each way in which a query can give nothing
 //! - [`replay`]: runs computed again, and what longer delays would do
 //! - [`crash`], [`closing`], [`scripts`]: the real binary that dies at a step, closes a stream, plays scripts
 //! - [`api`]: the API from Rust
@@ -27,3 +28,4 @@ mod ladder;
 mod properties;
 mod replay;
 mod scripts;
+mod why;

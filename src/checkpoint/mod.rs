@@ -11,6 +11,7 @@
 //! offsets/N            what batch N reads, its time and its watermark: batch N is fixed by it
 //! commits/N            batch N is done; the watermark of batch N+1
 //! sources/<i>/history  what source i gave to batches whose offsets are removed, and their times
+//! progress             what the newest batches did, for people                  progress
 //! state/<operator>/    see `crate::state`
 //! ```
 //!
@@ -20,21 +21,27 @@
 //! - [`history`]: what was decided for batches long past
 //! - [`recording`]: every decision since batch 0, without the lock
 //! - [`pinned`]: what may not change
+//! - [`progress`]: the reports of the newest batches
 //! - [`show`]: all of it for people, without the lock
+//! - [`view`]: all of it for the parts that explain, without the lock
 
 pub mod history;
 pub mod log;
 pub mod open;
 pub mod pinned;
+pub mod progress;
 pub mod recording;
 pub mod recovery;
 pub mod show;
 #[cfg(test)]
 mod tests;
+pub mod view;
 
 pub use log::{Commit, Offsets, Raised, WatermarkRow};
 pub use open::{Checkpoint, Provenance};
 pub use pinned::Pinned;
+pub use progress::ProgressLog;
 pub use recording::Recording;
 pub use recovery::{Recovery, Watermark};
 pub use show::{Summary, pinned_facts, summary};
+pub use view::View;

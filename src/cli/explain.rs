@@ -5,22 +5,33 @@ use std::path::PathBuf;
 use clap::Args;
 use datafusion::physical_plan::displayable;
 
+use super::why::{WhyFormat, find, wrapped};
 use super::{ProjectFolder, read_text, say};
 use crate::engine::assemble::{Assembly, assemble};
-use crate::engine::pipeline::{Pipeline, PlannedQuery};
-use crate::error::Result;
-use crate::operators::StateShape;
+use crate::engine::explain::{Explained, ExplainedOperator};
+use crate::engine::pipeline::Pipeline;
+use crate::error::{Error, Result};
 
 /// Show what a pipeline would do, without running it.
 #[derive(Args)]
 #[command(after_help = "Examples:
   strandline explain pipeline.sql
+  strandline explain pipeline.sql event_aggregates --verbose
+  strandline explain pipeline.sql --format json | jq '.[].operators[].bounded'
 
-Shows each query's tables, the plans that a batch runs, the operators that keep something between
-batches with their columns, and the result.")]
+For each query: what it reads, what its operators keep between batches and what bounds that, and when
+rows come out. --verbose adds the plans that a batch runs.")]
 pub struct Explain {
     /// The pipeline file.
     pipeline: PathBuf,
+    /// One streaming table of the file [default: all]
+    query: Option<String>,
+    /// Also the plans that a batch runs.
+    #[arg(long)]
+    verbose: bool,
+    /// How it is printed.
+    #[arg(long, value_enum, default_value = "text")]
+    format: WhyFormat,
     #[command(flatten)]
     project: ProjectFolder,
 }
@@ -31,69 +42,84 @@ impl Explain {
         let project = self.project.open()?;
         let text = read_text(&self.pipeline)?;
         let pipeline = Pipeline::plan(&project, &self.pipeline.display().to_string(), &text)?;
-        for (number, query) in pipeline.queries.iter().enumerate() {
-            if number > 0 {
-                say("");
-            }
+        let chosen = self.query.as_deref().map(|name| find(&pipeline, Some(name))).transpose()?;
+        let chosen = chosen.map(|query| query.name.clone());
+        let queries = pipeline.queries.iter();
+        let mut explained = vec![];
+        for query in queries.filter(|q| chosen.as_ref().is_none_or(|name| *name == q.name)) {
             let session = crate::sql::session(&query.plan.zone).state();
             let assembly = assemble(&query.plan, query.mode, &session)?;
-            say(describe(query, &assembly).trim_end());
+            explained.push((crate::engine::explain::explain(query, &assembly), assembly));
+        }
+        match self.format {
+            WhyFormat::Json => {
+                let all: Vec<&Explained> =
+                    explained.iter().map(|(explained, _)| explained).collect();
+                say(serde_json::to_string_pretty(&all)
+                    .map_err(|e| Error::internal(format!("an explanation is no JSON: {e}")))?);
+            }
+            WhyFormat::Text => {
+                for (number, (words, assembly)) in explained.iter().enumerate() {
+                    if number > 0 {
+                        say("");
+                    }
+                    say(describe(words).trim_end());
+                    if self.verbose {
+                        say(plans(assembly).trim_end());
+                    }
+                }
+            }
         }
         Ok(())
     }
 }
 
-fn describe(query: &PlannedQuery, assembly: &Assembly) -> String {
-    let mut text = format!("{} ({} mode)\n", query.name, query.mode);
-    for input in &assembly.inputs {
-        let read = &query.plan.reads[input.read];
-        let kind = if read.streaming { "stream" } else { "table" };
-        let columns = names(input.slot.schema());
-        text.push_str(&format!("  reads {kind} {}: {columns}\n", read.table));
+fn describe(query: &Explained) -> String {
+    let mut text = format!("{} ({} mode) {}\n", query.query, query.mode, query.writes);
+    let mut lines = vec![];
+    lines.extend(query.reads.iter().map(|read| format!("reads {read}")));
+    lines.extend(query.watermarks.iter().map(|mark| format!("watermark: {mark}")));
+    if query.operators.is_empty() {
+        lines.push("keeps nothing between batches: each row comes out in its own batch".to_owned());
     }
-    for (delay_ms, _) in &assembly.watermarks {
-        text.push_str(&format!(
-            "  watermark: {} s behind the newest event time\n",
-            delay_ms / 1000
-        ));
-    }
-    for (number, stage) in assembly.stages.iter().enumerate() {
-        for plan in &stage.plans {
-            text.push_str(&indent(&displayable(plan.as_ref()).indent(false).to_string()));
-        }
-        text.push_str(&format!("  operator {number}: {}\n", stage.operator.name()));
-        stage.operator.state_shapes().iter().for_each(|shape| text.push_str(&keeps(shape)));
-    }
-    text.push_str(&indent(&displayable(assembly.result.as_ref()).indent(false).to_string()));
-    text.push_str(&format!(
-        "  writes data/{}: {}\n",
-        query.name,
-        crate::sql::ddl(&assembly.schema)
-    ));
+    lines.push(format!("gives {}", query.columns));
+    lines.iter().for_each(|line| text.push_str(&wrapped("  ", line)));
+    query.operators.iter().for_each(|operator| text.push_str(&described(operator)));
     text
 }
 
-/// What an operator keeps in one of its tables, and until when.
-fn keeps(shape: &StateShape) -> String {
-    let columns: Vec<&str> =
-        shape.schema.fields().iter().map(|field| field.name().as_str()).collect();
-    let (keys, values) = columns.split_at(shape.keys);
-    let until = match shape.expiry {
-        Some(column) => format!("lets go when the watermark reaches {}", columns[column]),
-        None => format!("lets nothing go: it grows with the number of {}", shape.name),
+fn described(operator: &ExplainedOperator) -> String {
+    let mut text =
+        format!("\n  operator {} ({}): {}\n", operator.number, operator.name, operator.does);
+    let mut line = |title: &str, words: &str| {
+        text.push_str(&wrapped(&format!("    {title:<14}"), words));
     };
-    let kept = match values {
-        [] => String::new(),
-        values => format!(": {}", values.join(", ")),
-    };
-    format!("    keeps {} for each ({}){kept}\n    {until}\n", shape.name, keys.join(", "))
+    for (number, kept) in operator.keeps.iter().enumerate() {
+        line(if number == 0 { "keeps" } else { "" }, kept);
+    }
+    for (number, bound) in operator.bounds.iter().enumerate() {
+        line(if number == 0 { "bounded by" } else { "" }, bound);
+    }
+    line("watermark in", &operator.watermark_in);
+    line("watermark out", &operator.watermark_out);
+    line("comes out", &operator.comes_out);
+    text
 }
 
-fn names(schema: &arrow::datatypes::Schema) -> String {
-    let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-    names.join(", ")
+/// The plans that a batch runs, as DataFusion shows them.
+fn plans(assembly: &Assembly) -> String {
+    let mut text = "\n  plans of a batch\n".to_owned();
+    for (number, stage) in assembly.stages.iter().enumerate() {
+        for plan in &stage.plans {
+            text.push_str(&format!("    into operator {number}\n"));
+            text.push_str(&indent(&displayable(plan.as_ref()).indent(false).to_string()));
+        }
+    }
+    text.push_str("    into the table\n");
+    text.push_str(&indent(&displayable(assembly.result.as_ref()).indent(false).to_string()));
+    text
 }
 
 fn indent(plan: &str) -> String {
-    plan.lines().map(|line| format!("    {line}\n")).collect()
+    plan.lines().map(|line| format!("      {line}\n")).collect()
 }

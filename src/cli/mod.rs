@@ -21,6 +21,7 @@ mod step;
 mod table;
 mod test;
 mod what_if;
+mod why;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,7 +42,8 @@ use crate::error::{Error, Result};
   strandline run pipeline.sql --available-now   process what is there, then end
   strandline run pipeline.sql                   go on as files arrive; Ctrl-C ends it cleanly
   strandline sql -c \"SELECT * FROM my_table\"    ask the tables, also while streams run
-  strandline test tests                         play scripts against a pipeline"
+  strandline test tests                         play scripts against a pipeline
+  strandline why pipeline.sql my_table          why it gives what it gives, and what to do"
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -60,6 +62,8 @@ enum Command {
     Sql(ask::Ask),
     /// Show what a pipeline would do, without running it.
     Explain(explain::Explain),
+    /// Say why a query gives what it gives, in plain words.
+    Why(why::Why),
     /// Compute a run again and compare it with what it wrote.
     Replay(replay::Replay),
     /// Show what longer and shorter delays of the watermark would do.
@@ -117,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Replay(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::WhatIf(command) => command.run().map(|()| ExitCode::SUCCESS),
         Command::Test(command) => command.run(),
+        Command::Why(command) => command.run().map(|()| ExitCode::SUCCESS),
     };
     result.unwrap_or_else(|error| {
         message::show(&error);

@@ -138,6 +138,7 @@ impl Query {
                 took,
             },
         );
+        self.progress.add(&progress);
         for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
             if take.is_some() {
                 stream.last.clone_from(take);

@@ -63,7 +63,7 @@ impl Project {
 
 /// A planned pipeline: everything about it that needs no checkpoint.
 pub struct Pipeline {
-    project: Project,
+    pub(super) project: Project,
     /// What errors call the text; the path of the file, if it is one.
     name: String,
     /// The tables that the text declares.
@@ -98,7 +98,7 @@ pub struct PlannedQuery {
     pub upstream: Vec<String>,
     /// The columns of the result.
     pub schema: SchemaRef,
-    settings: Settings,
+    pub(super) settings: Settings,
     /// How many rejected rows of a batch are kept; `None`: none, and there is no table of them.
     keeps_rejected: Option<Most>,
     future_guard_ms: Option<Millis>,
@@ -284,7 +284,7 @@ impl Pipeline {
             .collect()
     }
 
-    fn origin(&self, read: &TableRead) -> Result<Origin> {
+    pub(super) fn origin(&self, read: &TableRead) -> Result<Origin> {
         let same = |name: &str| name.eq_ignore_ascii_case(&read.table);
         if let Some(query) = self.queries.iter().find(|query| same(&query.name)) {
             let place = Place {
@@ -359,7 +359,7 @@ impl Place<'_> {
 }
 
 /// What sources call a format, since sources know nothing of SQL.
-fn format_name(format: TableFormat) -> &'static str {
+pub(super) fn format_name(format: TableFormat) -> &'static str {
     match format {
         TableFormat::Json => "json",
         TableFormat::Csv => "csv",
@@ -567,7 +567,7 @@ fn in_zone(definition: &mut TableDefinition, zone: &Zone) {
 const TIME_ZONE_OPTION: &str = "timeZone";
 
 /// Options as the sources take them.
-fn pairs(options: &Options) -> Vec<(String, String)> {
+pub(super) fn pairs(options: &Options) -> Vec<(String, String)> {
     options.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect()
 }
 

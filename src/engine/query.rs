@@ -13,7 +13,7 @@ use super::steps::{AfterStep, Step};
 use super::watermark::{Policy, Tracker};
 use crate::batch::BatchId;
 use crate::checkpoint::{
-    Checkpoint, Offsets, Pinned, Provenance, Raised, Recovery, Watermark, WatermarkRow,
+    Checkpoint, Offsets, Pinned, ProgressLog, Provenance, Raised, Recovery, Watermark, WatermarkRow,
 };
 use crate::durable::Disk;
 use crate::error::{Error, Result};
@@ -121,6 +121,7 @@ pub struct Query {
     pub(super) states: Vec<Vec<StateStore>>,
     pub(super) sink: Box<dyn Sink>,
     pub(super) checkpoint: Checkpoint,
+    pub(super) progress: ProgressLog,
     pub(super) tracker: Tracker,
     pub(super) clock: SharedClock,
     pub(super) no_data_batches: bool,
@@ -238,6 +239,7 @@ impl Query {
             stills,
             states,
             sink,
+            progress: ProgressLog::open(checkpoint.folder())?,
             checkpoint,
             tracker,
             clock: parts.clock,

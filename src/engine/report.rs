@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use super::ledger::Account;
 use super::query::Query;
 use super::upstream::from_the_sink;
-use super::watermark::Seen;
+use super::watermark::{Mark, Seen};
 use crate::batch::BatchId;
 use crate::checkpoint::Offsets;
 use crate::operators::Processed;
 use crate::progress::{
-    SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress,
+    SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress, WatermarkProgress,
 };
 use crate::sources::SourceRead;
 use crate::time::{Millis, Stopwatch, iso_millis, micros_to_millis};
@@ -130,6 +130,7 @@ pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
         duration_ms: steps,
         event_time: event_time(ran.seen, &watermark),
         watermark,
+        watermarks: query.tracker.marks().map(watermark_progress).collect(),
         state_operators: state_operators(query, ran.operated, ran.account),
         sources: sources.collect(),
         sink: SinkProgress {
@@ -151,6 +152,19 @@ fn event_time(seen: Option<Seen>, watermark: &Option<String>) -> BTreeMap<String
         times.insert("avg".into(), iso_millis(seen.avg_ms()));
     }
     times
+}
+
+fn watermark_progress(mark: Mark) -> WatermarkProgress {
+    let has_time = mark.seen.rows > mark.seen.nulls;
+    let time = |micros| has_time.then(|| iso_millis(micros_to_millis(micros)));
+    WatermarkProgress {
+        delay_ms: mark.delay_ms,
+        num_rows: mark.seen.rows,
+        num_null_rows: mark.seen.nulls,
+        min_event_time: time(mark.seen.min_us),
+        max_event_time: mark.seen.newest_us.and_then(time),
+        watermark: mark.watermark_ms.map(iso_millis),
+    }
 }
 
 /// The operator nearest to the sink comes first, and of two side by side the left one, as in Spark.

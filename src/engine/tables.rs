@@ -17,6 +17,8 @@ use deltalake::protocol::SaveMode;
 use super::json_functions;
 use super::pipeline::{Pipeline, Project};
 use super::settings::Settings;
+use super::system::state::{State, StateChanges};
+use super::system::{Observed, SystemSchema};
 use crate::calendar::Zone;
 use crate::error::{Error, Result};
 use crate::plan;
@@ -41,14 +43,19 @@ pub struct Answer {
 impl Tables {
     /// The tables under `data/` of a project, and those of a pipeline file if there is one.
     pub fn open(project: &Project, pipeline: Option<Pipeline>) -> Result<Self> {
+        let observed = Observed { project: project.clone(), pipeline: Arc::new(pipeline) };
+        let pipeline = observed.pipeline.clone();
         let catalog = Arc::new(ProjectTables { project: project.clone(), pipeline });
-        let zone = catalog.pipeline.as_ref().map(|pipeline| pipeline.zone.clone());
+        let zone = catalog.pipeline.as_ref().as_ref().map(|pipeline| pipeline.zone.clone());
         let context = crate::sql::session(&zone.unwrap_or_default());
         json_functions::functions().iter().for_each(|f| context.register_udf(f.as_ref().clone()));
         let default = context
             .catalog("datafusion")
             .ok_or_else(|| Error::internal("a session of DataFusion has no default catalog"))?;
         default.register_schema("public", catalog.clone())?;
+        default.register_schema("system", Arc::new(SystemSchema(observed.clone())))?;
+        context.register_udtf("state", Arc::new(State(observed.clone())));
+        context.register_udtf("state_changes", Arc::new(StateChanges(observed)));
         Ok(Self { context, catalog })
     }
 
@@ -104,7 +111,7 @@ impl Tables {
 /// Finds tables when they are named, not before: a project may hold many.
 struct ProjectTables {
     project: Project,
-    pipeline: Option<Pipeline>,
+    pipeline: Arc<Option<Pipeline>>,
 }
 
 impl std::fmt::Debug for ProjectTables {
@@ -131,7 +138,7 @@ impl ProjectTables {
 impl SchemaProvider for ProjectTables {
     fn table_names(&self) -> Vec<String> {
         let mut names = delta_tables(&self.project);
-        if let Some(pipeline) = &self.pipeline {
+        if let Some(pipeline) = self.pipeline.as_ref() {
             names.extend(pipeline.tables.iter().map(|table| table.definition.name.clone()));
         }
         names.sort();
@@ -140,7 +147,7 @@ impl SchemaProvider for ProjectTables {
     }
 
     async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
-        let declared = self.pipeline.as_ref().and_then(|pipeline| {
+        let declared = self.pipeline.as_ref().as_ref().and_then(|pipeline| {
             pipeline.tables.iter().find(|table| table.definition.name.eq_ignore_ascii_case(name))
         });
         if let Some(table) = declared {

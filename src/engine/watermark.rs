@@ -40,6 +40,8 @@ pub struct Seen {
     pub too_new: u64,
     /// Their sum, for the average.
     pub sum_us: i128,
+    /// How many of the rows have none, which counts as 1970.
+    pub nulls: u64,
 }
 
 impl Seen {
@@ -47,6 +49,7 @@ impl Seen {
     /// counts). Spark reads a missing time as 1970, and so does this.
     fn note(&mut self, column: &ArrayRef, not_after: EventTimeMicros) -> Result<()> {
         let micros = event_times(column)?;
+        self.nulls += micros.null_count() as u64;
         for row in 0..micros.len() {
             let time = if micros.is_null(row) { 0 } else { micros.value(row) };
             let first = self.rows == 0;
@@ -132,6 +135,19 @@ struct Node {
     observer: Observer,
     watermark_ms: Option<Millis>,
     row: Option<WatermarkRow>,
+    /// What it saw in the newest batch.
+    seen: Seen,
+}
+
+/// Where one watermark of a query stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    /// How far it stays behind the newest event time.
+    pub delay_ms: Millis,
+    /// What it saw in the newest batch.
+    pub seen: Seen,
+    /// The newest event time of this run less the delay; `None`: no row has come in this run.
+    pub watermark_ms: Option<Millis>,
 }
 
 impl Tracker {
@@ -143,8 +159,13 @@ impl Tracker {
         global_ms: Millis,
         row: Option<WatermarkRow>,
     ) -> Self {
-        let node =
-            |(delay_ms, observer)| Node { delay_ms, observer, watermark_ms: None, row: None };
+        let node = |(delay_ms, observer)| Node {
+            delay_ms,
+            observer,
+            watermark_ms: None,
+            row: None,
+            seen: Seen::default(),
+        };
         Self { policy, nodes: nodes.into_iter().map(node).collect(), global_ms, row }
     }
 
@@ -156,6 +177,15 @@ impl Tracker {
     /// The watermark that the next batch runs with.
     pub fn watermark_ms(&self) -> Millis {
         self.global_ms
+    }
+
+    /// Where each of them stands.
+    pub fn marks(&self) -> impl Iterator<Item = Mark> + '_ {
+        self.nodes.iter().map(|node| Mark {
+            delay_ms: node.delay_ms,
+            seen: node.seen,
+            watermark_ms: node.watermark_ms,
+        })
     }
 
     /// The row that has set that watermark; `None`: none has yet.
@@ -186,6 +216,7 @@ impl Tracker {
         let mut first = None;
         for (number, node) in self.nodes.iter_mut().enumerate() {
             let seen = node.observer.take();
+            node.seen = seen;
             if seen.rows == 0 {
                 continue;
             }

@@ -58,6 +58,18 @@ pub enum EventTime {
     Ready(usize),
 }
 
+impl EventTime {
+    /// The column, if there is one.
+    pub fn column(self) -> Option<usize> {
+        match self {
+            EventTime::None => None,
+            EventTime::Column(column) | EventTime::Window(column, _) | EventTime::Ready(column) => {
+                Some(column)
+            }
+        }
+    }
+}
+
 /// The aggregation operator. Spark calls it `stateStoreSave`.
 pub struct Aggregate {
     aggregates: PartialAggregates,
@@ -84,13 +96,7 @@ impl Aggregate {
     }
 
     fn event_time_column(&self) -> Option<usize> {
-        match self.event_time {
-            _ if !self.watermarked => None,
-            EventTime::None => None,
-            EventTime::Column(column) | EventTime::Window(column, _) | EventTime::Ready(column) => {
-                Some(column)
-            }
-        }
+        self.event_time.column().filter(|_| self.watermarked)
     }
 
     /// One partial state a group and window, in place of one a group and pane.

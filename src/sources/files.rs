@@ -7,6 +7,7 @@
 mod backlog;
 mod clean;
 pub mod constants;
+pub mod left_out;
 
 use std::path::{Path, PathBuf};
 

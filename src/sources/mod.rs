@@ -25,6 +25,8 @@ mod time_forms;
 pub mod watch;
 pub mod whole;
 
+pub use taken::{Taken, taken_files};
+
 use std::path::PathBuf;
 use std::sync::Arc;
 

@@ -18,9 +18,10 @@ use crate::error::{Error, Result};
 
 /// A file that a batch takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Taken {
+pub struct Taken {
     /// Relative to the project if below it.
     pub path: PathBuf,
+    /// In bytes.
     pub size: u64,
     /// Milliseconds since 1970 UTC.
     pub mtime: i64,
@@ -125,7 +126,7 @@ pub(super) fn path_from_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
 }
 
 /// The files that a decision holds.
-pub(super) fn taken_files(take: &Take) -> Result<Vec<Taken>> {
+pub fn taken_files(take: &Take) -> Result<Vec<Taken>> {
     let files = take.get("files").and_then(Take::as_array);
     let files = files.and_then(|files| files.iter().map(Taken::from_json).collect());
     files.ok_or_else(|| {

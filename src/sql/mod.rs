@@ -61,6 +61,7 @@ mod time_bounds;
 mod tokens;
 mod types;
 mod unions;
+mod version;
 mod watermark;
 mod window;
 mod windows;

@@ -22,7 +22,7 @@ use super::statements::{self, Setting};
 use super::text::SourceText;
 use super::tokens::{Cursor, span_of, tokenize};
 use super::types::spark_name;
-use super::{lateral_alias, meaning, moved_times, names};
+use super::{lateral_alias, meaning, moved_times, names, version};
 use crate::error::{Error, Result};
 
 /// One question of a text.
@@ -35,7 +35,8 @@ pub struct Question {
 /// The questions of a text, which semicolons part. `name` is what errors call the text.
 pub fn questions(name: &str, text: &str) -> Result<Vec<Question>> {
     let text = SourceText::new(name, text);
-    let tokens = tokenize(&text)?;
+    let mut tokens = tokenize(&text)?;
+    version::in_calls(&mut tokens);
     Ok(tokens
         .split(|token| token.token == Token::SemiColon)
         .filter(|statement| !statement.is_empty())

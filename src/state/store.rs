@@ -6,7 +6,7 @@
 //! damaged can be made again, and every recent batch can be gone back to.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
@@ -78,10 +78,56 @@ impl StateStore {
         shape: StateShape,
         version: Option<BatchId>,
     ) -> Result<Self> {
-        let mut store = StateStore {
+        disk.create_folder(&folder)?;
+        let mut store = Self::empty(folder, disk, shape, version)?;
+        store.list()?;
+        store.let_go();
+        store.fill()?;
+        Ok(store)
+    }
+
+    /// The table as it was after batch `version`, for one who only looks, also while the query runs in
+    /// another process: nothing is made, written or removed. See [`StateStore::readable`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`StateStore::open`]; `STATE_FILE_MISSING` also where a file was removed meanwhile.
+    pub fn look(folder: PathBuf, shape: StateShape, version: BatchId) -> Result<StateTable> {
+        let mut store = Self::empty(folder, Disk::default(), shape, Some(version))?;
+        store.list()?;
+        store.fill()?;
+        Ok(store.table)
+    }
+
+    /// The batches after which the state in a folder can still be had, as ranges with both ends: from a
+    /// snapshot, or from the very first batch, as far as the changes follow each other.
+    pub fn readable(folder: &Path, shape: StateShape) -> Result<Vec<(BatchId, BatchId)>> {
+        let mut store = Self::empty(folder.to_owned(), Disk::default(), shape, Some(BatchId::MAX))?;
+        store.list()?;
+        let mut ranges: Vec<(BatchId, BatchId)> = Vec::new();
+        for &batch in store.changes.union(&store.snapshots) {
+            match ranges.last_mut() {
+                Some((_, last)) if *last + 1 == batch && store.changes.contains(&batch) => {
+                    *last = batch;
+                }
+                _ if batch == 0 || store.snapshots.contains(&batch) => ranges.push((batch, batch)),
+                // Changes to what is no longer known.
+                _ => {}
+            }
+        }
+        Ok(ranges)
+    }
+
+    fn empty(
+        folder: PathBuf,
+        disk: Disk,
+        shape: StateShape,
+        version: Option<BatchId>,
+    ) -> Result<Self> {
+        Ok(StateStore {
             folder,
             disk,
-            table: StateTable::new(shape.clone())?,
+            table: StateTable::new(shape)?,
             version,
             steps: Vec::new(),
             changes: BTreeSet::new(),
@@ -90,29 +136,32 @@ impl StateStore {
             removals: VecDeque::new(),
             snapshot_bytes: 0,
             weight_since: 0,
-        };
-        store.disk.create_folder(&store.folder)?;
-        store.list()?;
-        let Some(version) = version else { return Ok(store) };
+        })
+    }
+
+    /// Fills the table as it was after the version.
+    fn fill(&mut self) -> Result<()> {
+        let Some(version) = self.version else { return Ok(()) };
+        let shape = self.table.shape().clone();
         // The newest snapshot first; a damaged one is made up for by the one before it.
         let mut starts: Vec<Option<BatchId>> =
-            store.snapshots.iter().rev().copied().map(Some).collect();
-        if store.changes.contains(&0) || starts.is_empty() {
+            self.snapshots.iter().rev().copied().map(Some).collect();
+        if self.changes.contains(&0) || starts.is_empty() {
             starts.push(None);
         }
         let mut first_error = None;
         for start in starts {
-            match store.replay(start, version) {
+            match self.replay(start, version) {
                 Ok(()) => {
-                    if let Some(rows) = store.table.multimap_mut() {
+                    if let Some(rows) = self.table.multimap_mut() {
                         rows.is_read_back();
                     }
-                    return Ok(store);
+                    return Ok(());
                 }
                 Err(error) => {
                     tracing::warn!("{error}; trying an older snapshot, if there is one");
                     first_error.get_or_insert(error);
-                    store.table = StateTable::new(shape.clone())?;
+                    self.table = StateTable::new(shape.clone())?;
                 }
             }
         }
@@ -284,7 +333,6 @@ impl StateStore {
                 None => {}
             }
         }
-        self.let_go();
         Ok(())
     }
 

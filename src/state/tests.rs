@@ -309,3 +309,27 @@ fn other_columns_are_refused() {
     let opened = StateStore::open(folder.path().into(), disk, unique(other, 1, None), Some(0));
     assert_eq!(opened.err().unwrap().condition(), "STATE_SCHEMA_CHANGED");
 }
+
+#[test]
+fn one_who_looks_sees_each_batch_that_can_be_read_and_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows");
+    let shape = || unique(schema(), 2, Some(0));
+    assert!(StateStore::readable(&path, shape()).unwrap().is_empty() && !path.exists());
+    let mut store = open(&path, None).unwrap();
+    for number in 0..30 {
+        store.put(&batch(&[(Some(number), Some(1.0), format!("row {number}"))])).unwrap();
+        store.seal(number as BatchId).unwrap();
+    }
+    let ranges = StateStore::readable(&path, shape()).unwrap();
+    let &[(first, 29)] = &ranges[..] else { panic!("{ranges:?}") };
+    assert!(first > 0, "the oldest files are gone by now");
+    let files = || fs::read_dir(&path).unwrap().count();
+    let before = files();
+    for version in first..30 {
+        let table = StateStore::look(path.clone(), shape(), version).unwrap();
+        assert_eq!(table.len() as u64, version + 1);
+    }
+    assert!(StateStore::look(path.clone(), shape(), first - 1).is_err());
+    assert_eq!(files(), before);
+}

@@ -12,6 +12,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
 use super::Cutter;
+use super::about::{About, names};
 use super::first_rows::two_event_times;
 use crate::engine::pane::pane_start;
 use crate::engine::result::Groups;
@@ -36,12 +37,8 @@ impl Cutter<'_> {
             return self.sessions(node, session, output);
         }
         let event_time = event_time_of(&node)?;
-        let watermarked = match event_time {
-            EventTime::None => false,
-            EventTime::Column(i) | EventTime::Window(i, _) | EventTime::Ready(i) => {
-                event_time_delay(output.field(i)).is_some()
-            }
-        };
+        let delay_us = event_time.column().and_then(|i| event_time_delay(output.field(i)));
+        let watermarked = delay_us.is_some();
         let input = with_panes(&node, event_time)?;
         let (counted, arrivals, trace) = self.arriving(&input)?;
         let (time, window) = match event_time {
@@ -59,9 +56,16 @@ impl Cutter<'_> {
         let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
         let emit = self.emit();
         let make = aggregates.make_plan().clone();
+        let about = About::Groups { keys: names(&node.group_expr), event_time, delay_us, emit };
         let operator = Aggregate::new(aggregates, event_time, watermarked, emit, output);
-        let stage =
-            self.stage(vec![make], vec![inflow], operator, &[node.input.as_ref()], &node.schema);
+        let stage = self.stage(
+            vec![make],
+            vec![inflow],
+            operator,
+            about,
+            &[node.input.as_ref()],
+            &node.schema,
+        );
         self.groups = Some(Groups {
             names: node.schema.columns()[..node.group_expr.len()].to_vec(),
             event_time: watermarked.then_some(event_time),

@@ -3,6 +3,7 @@
 use datafusion::logical_expr::{Expr, FetchType, Limit as LimitNode, LogicalPlan, SkipType};
 
 use super::Cutter;
+use super::about::About;
 use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::deduplicate::{Deduplicate, Forget};
@@ -31,8 +32,13 @@ impl Cutter<'_> {
         let time = event_time.map(|time| Expr::Column(schema.columns()[time].clone()));
         let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, time, None)?);
         let plan = self.planner.plan(&counted)?;
+        let about = About::Duplicates {
+            keys: node.keys.iter().map(|key| key.name.clone()).collect(),
+            forget,
+            event_time: event_time.map(|at| schema.field(at).name().clone()),
+        };
         let operator = Deduplicate::new(plan.schema(), keys, event_time, forget);
-        Ok(self.stage(vec![plan], vec![inflow], operator, &[&node.input], schema))
+        Ok(self.stage(vec![plan], vec![inflow], operator, about, &[&node.input], schema))
     }
 
     /// A LIMIT becomes a stage.
@@ -50,7 +56,15 @@ impl Cutter<'_> {
         let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, None, None)?);
         let plan = self.planner.plan(&counted)?;
         let operator = Limit::new(plan.schema(), rows);
-        Ok(self.stage(vec![plan], vec![inflow], operator, &[&node.input], node.input.schema()))
+        let about = About::Limit { rows };
+        Ok(self.stage(
+            vec![plan],
+            vec![inflow],
+            operator,
+            about,
+            &[&node.input],
+            node.input.schema(),
+        ))
     }
 }
 

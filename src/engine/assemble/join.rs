@@ -8,13 +8,14 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, Join as JoinNode, LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::about::{About, text};
 use super::first_rows::two_event_times;
 use super::{Cutter, Inflow};
 use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::join::side::{Arriving, Expires, JoinSide};
 use crate::operators::join::{Band, Join, JoinKind};
-use crate::sql::{Expiry, Reach, StreamJoin};
+use crate::sql::{Expiry, JoinKey, Reach, StreamJoin};
 
 /// One side of a join.
 struct PlannedSide {
@@ -29,7 +30,7 @@ impl Cutter<'_> {
     /// Two plans that give each side's columns, its keys and whether its own condition holds.
     pub(super) fn join(&mut self, node: &JoinNode) -> Result<LogicalPlan> {
         let kind = kind(node.join_type)?;
-        let goes_by = StreamJoin::of(node);
+        let mut goes_by = StreamJoin::of(node);
         if goes_by.event_times.iter().any(|times| times.len() > 1) {
             return Err(two_event_times());
         }
@@ -49,7 +50,7 @@ impl Cutter<'_> {
             let is_one = least_us.is_some() || most_us.is_some();
             is_one.then_some(Band { least_us, most_us })
         });
-        let residual = match conjunction(goes_by.residual) {
+        let residual = match conjunction(std::mem::take(&mut goes_by.residual)) {
             Some(residual) => {
                 let both: DFSchema = node.left.schema().join(node.right.schema())?;
                 Some(self.planner.expression(&residual, &both)?)
@@ -57,11 +58,23 @@ impl Cutter<'_> {
             None => None,
         };
         let output: SchemaRef = Arc::new(node.schema.as_arrow().clone());
+        let key = |key: &JoinKey| [text(&key.sides[0]), text(&key.sides[1])];
+        let event_time = |side: usize| {
+            let column = goes_by.event_times[side].first()?;
+            Some(inputs[side].schema().field(*column).name().clone())
+        };
+        let about = About::Join {
+            kind,
+            keys: goes_by.keys.iter().map(key).collect(),
+            event_times: [event_time(0), event_time(1)],
+            expires: [left.side.rule(), right.side.rule()],
+        };
         let operator = Join::new(kind, [left.side, right.side], band, residual, output);
         Ok(self.stage(
             vec![left.plan, right.plan],
             vec![left.inflow, right.inflow],
             operator,
+            about,
             &inputs,
             &node.schema,
         ))

@@ -12,6 +12,7 @@
 //! So a chain of several operators is just several stages, and every scalar function, stateless join
 //! and aggregate is DataFusion's own.
 
+pub mod about;
 mod aggregate;
 mod first_rows;
 mod join;
@@ -31,6 +32,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, TableScan};
 use datafusion::physical_plan::ExecutionPlan;
 
+use self::about::About;
 use super::arrivals::Arrivals;
 use super::leaf::{Holds, Leaf, Planner};
 use super::result::{Groups, conform, sink_schema};
@@ -86,6 +88,8 @@ pub struct Stage {
     pub inflows: Vec<Inflow>,
     /// What they feed.
     pub operator: Box<dyn Operator>,
+    /// What it is, for those who explain.
+    pub about: About,
     /// Where its input's watermark comes from.
     pub upstream: Upstream,
     /// Where the operator's rows go.
@@ -353,6 +357,7 @@ impl Cutter<'_> {
         plans: Vec<Arc<dyn ExecutionPlan>>,
         inflows: Vec<Inflow>,
         operator: impl Operator + 'static,
+        about: About,
         inputs: &[&LogicalPlan],
         result: &DFSchemaRef,
     ) -> LogicalPlan {
@@ -367,6 +372,7 @@ impl Cutter<'_> {
             plans,
             inflows,
             operator: Box::new(operator),
+            about,
             upstream,
             output: output.clone(),
         });

@@ -7,6 +7,7 @@ use datafusion::functions::core::expr_fn::get_field;
 use datafusion::logical_expr::{Aggregate as AggregateNode, LogicalPlan};
 
 use super::Cutter;
+use super::about::{About, names};
 use super::aggregate::single_aggregate;
 use crate::engine::trace::Trace;
 use crate::error::Result;
@@ -29,8 +30,22 @@ impl Cutter<'_> {
         let exec = self.planner.plan(&with_bounds(&node, counted, session)?)?;
         let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
         let make = aggregates.make_plan().clone();
+        let about = About::Sessions {
+            keys: names(
+                node.group_expr.iter().enumerate().filter(|(i, _)| *i != session).map(|e| e.1),
+            ),
+            delay_us: event_time_delay(output.field(session)),
+            emit: self.emit(),
+        };
         let operator = Sessions::new(aggregates, session, watermarked, self.emit(), output);
-        Ok(self.stage(vec![make], vec![inflow], operator, &[node.input.as_ref()], &node.schema))
+        Ok(self.stage(
+            vec![make],
+            vec![inflow],
+            operator,
+            about,
+            &[node.input.as_ref()],
+            &node.schema,
+        ))
     }
 }
 

@@ -191,6 +191,11 @@ impl JoinSide {
         with_rows(&Arc::new(Schema::new(fields)), columns, rows)
     }
 
+    /// When what is kept goes; `None`: never.
+    pub fn rule(&self) -> Option<Expires> {
+        self.expires
+    }
+
     /// Whether the watermark lets rows go.
     pub(super) fn expires(&self) -> bool {
         self.expires.is_some()
