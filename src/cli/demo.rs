@@ -146,6 +146,9 @@ fn farewell(project: &Project) {
 The tables are Delta tables under {}. Ask them:
   strandline sql{option} -c \"SELECT * FROM event_aggregates ORDER BY window, event_type\"
   strandline sql{option} -c \"SELECT country, count(*) AS events FROM enriched_events GROUP BY country\"
+Ask why, and what was rejected:
+  strandline why{option} {pipeline} user_activity
+  strandline sql{option} -c \"SELECT file, line, late_by_ms, windows FROM event_aggregates__rejected LIMIT 5\"
 Read and change the queries in {pipeline}; run them without the show:
   strandline run{option} {pipeline}",
         data.display(),

@@ -84,7 +84,7 @@ impl Board {
             }
             line.watermark.clone_from(&progress.watermark);
             line.state = progress.state_rows();
-            line.late += progress.late_rows();
+            line.late += progress.rows.late;
         }
         if self.shown.as_deref() != Some(progress.name.as_str()) {
             return vec![];

@@ -5,24 +5,17 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 
 use super::assemble::{Brings, Stage};
-use super::ledger::{Account, ReadRows, account};
 use super::query::{Query, StepReport};
-use super::rejected::Judge;
 use super::report::{Durations, Given, Operated, Ran, report};
 use super::steps::Step;
 use super::upstream::input_watermarks_ms;
-use super::watermark::Seen;
 use crate::batch::BatchId;
-use crate::checkpoint::{Commit, Offsets, WatermarkRow};
+use crate::checkpoint::{Commit, Offsets};
 use crate::error::{Error, Result};
 use crate::operators::Watermarks;
 use crate::sinks::OutputBatch;
 use crate::sources::{Admit, BadRecord, SourceRead};
-use crate::time::{Millis, Stopwatch, iso_millis, micros_to_millis};
-
-/// A row that is so far ahead of its batch's time is worth a warning when it moves the watermark:
-/// clocks differ by seconds, time zones by hours.
-const FUTURE_MS: Millis = 60 * 60 * 1000;
+use crate::time::{Millis, Stopwatch};
 
 impl Query {
     /// Runs at most one micro-batch. `None`: there was nothing to do.
@@ -48,19 +41,10 @@ impl Query {
         // 1, 2. What this batch is: decided before, or now.
         let offsets = match self.unfinished.take() {
             Some(offsets) => offsets,
-            None => {
-                let Some(offsets) = self.decide(admit)? else { return Ok(None) };
-                took.mark("latestOffset");
-                self.took_effect(Step::Ask, batch)?;
-                self.checkpoint.write_offsets(batch, &offsets)?;
-                for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
-                    take.iter().try_for_each(|take| stream.source.decided(take))?;
-                    stream.last.iter().try_for_each(|last| stream.source.done(last))?;
-                }
-                took.mark("walCommit");
-                self.took_effect(Step::Decide, batch)?;
-                offsets
-            }
+            None => match self.decide_and_write(admit, batch, &mut took)? {
+                Some(offsets) => offsets,
+                None => return Ok(None),
+            },
         };
 
         // 3. Read and decode. Spark's two steps before it take no time here: the plan was made with
@@ -124,30 +108,20 @@ impl Query {
 
         // 10. Report, and get ready for the next.
         let given: Vec<Given> = reads.iter().map(Given::of).collect();
-        let progress = report(
-            self,
-            Ran {
-                batch,
-                started,
-                offsets: &offsets,
-                given: &given,
-                operated: &operated,
-                account: &account,
-                written,
-                seen,
-                took,
-            },
-        );
+        let ran = Ran {
+            batch,
+            started,
+            offsets: &offsets,
+            given: &given,
+            operated: &operated,
+            account: &account,
+            written,
+            seen,
+            took,
+        };
+        let progress = report(self, ran);
         self.progress.add(&progress);
-        for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
-            if take.is_some() {
-                stream.last.clone_from(take);
-            }
-        }
-        self.last_batch_time = offsets.batch_timestamp_ms;
-        self.last_trigger_start = Some(started);
-        self.next = batch + 1;
-        self.checkpoint.clean(self.streams.len())?;
+        self.get_ready_after(batch, started, &offsets)?;
         let bad = reads.into_iter().flat_map(|read| read.bad).chain(bad_of_stills).collect();
         Ok(Some(StepReport {
             progress,
@@ -157,6 +131,43 @@ impl Query {
             next_watermark_ms: commit.next_batch_watermark_ms,
             raised: offsets.raised,
         }))
+    }
+
+    fn get_ready_after(
+        &mut self,
+        batch: BatchId,
+        started: Millis,
+        offsets: &Offsets,
+    ) -> Result<()> {
+        for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
+            if take.is_some() {
+                stream.last.clone_from(take);
+            }
+        }
+        self.last_batch_time = offsets.batch_timestamp_ms;
+        self.last_trigger_start = Some(started);
+        self.next = batch + 1;
+        self.checkpoint.clean(self.streams.len())
+    }
+
+    /// Steps 1 and 2. `None`: there is nothing to do.
+    fn decide_and_write(
+        &mut self,
+        admit: Admit,
+        batch: BatchId,
+        took: &mut Durations,
+    ) -> Result<Option<Offsets>> {
+        let Some(offsets) = self.decide(admit)? else { return Ok(None) };
+        took.mark("latestOffset");
+        self.took_effect(Step::Ask, batch)?;
+        self.checkpoint.write_offsets(batch, &offsets)?;
+        for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
+            take.iter().try_for_each(|take| stream.source.decided(take))?;
+            stream.last.iter().try_for_each(|last| stream.source.done(last))?;
+        }
+        took.mark("walCommit");
+        self.took_effect(Step::Decide, batch)?;
+        Ok(Some(offsets))
     }
 
     /// Asks each source how far it has got. `None`: no source has anything, and no operator waits
@@ -228,112 +239,6 @@ impl Query {
             }
         }
         Ok((reads, bad))
-    }
-
-    /// Moves the watermark by what the batch has seen, for the batch after it.
-    fn advance_watermark(&mut self, batch: BatchId, reads: &[SourceRead]) -> Result<Option<Seen>> {
-        let (assembly, streams) = (&self.assembly, &self.streams);
-        let number_of = |clause: usize, seen: &Seen| -> Result<Option<(usize, u64)>> {
-            let Some(Some(trace)) = assembly.clauses.get(clause) else { return Ok(None) };
-            let stream = |slot: &str| streams.iter().position(|s| s.slot.name() == slot);
-            if let Some(leaf) = trace.passes().and_then(|t| assembly.numbered.leaf_of_twin(t)) {
-                return Ok(stream(leaf.slot.name()).map(|stream| (stream, seen.newest_row)));
-            }
-            assembly.numbered.fill()?;
-            let traced = trace.run(&assembly.planner, &assembly.task)?;
-            assembly.numbered.clear();
-            let newest = traced.times.iter().position(|time| *time == seen.newest_us);
-            Ok(newest.and_then(|row| {
-                let number = traced.numbers[row];
-                let leaf = assembly.numbered.leaves.get(number.leaf())?;
-                Some((stream(leaf.slot.name())?, number.row()))
-            }))
-        };
-        self.tracker.advance(|clause, seen| {
-            let Some((stream, row)) = number_of(clause, seen)? else { return Ok(None) };
-            let place = reads.get(stream).and_then(|read| read.places.find(row));
-            Ok(Some(WatermarkRow {
-                batch,
-                source: streams[stream].name.clone(),
-                line: place.as_ref().map(|place| place.line),
-                file: place.map(|place| place.file.to_string()),
-                event_time_us: seen.newest_us.unwrap_or(seen.max_us),
-            }))
-        })
-    }
-
-    /// One row from the year 2099 moves the watermark to 2099, and from then on every row is late.
-    fn warn_of_future(&self, batch: BatchId, offsets: &Offsets, seen: Option<Seen>) {
-        let batch_time_ms = offsets.batch_timestamp_ms;
-        let watermark_ms = offsets.batch_watermark_ms.unwrap_or(0);
-        let name = &self.name;
-        if let Some(seen) = seen.filter(|seen| seen.too_new > 0) {
-            tracing::warn!(
-                "{name}, batch {batch}: {} rows lie so far in the future that they do not move the \
-                 watermark (futureGuard); the latest is of {}",
-                seen.too_new,
-                iso_millis(micros_to_millis(seen.max_us))
-            );
-        }
-        let moved = self.tracker.row().filter(|row| row.batch == batch);
-        let is_ahead = |row: &&WatermarkRow| {
-            let time_ms = micros_to_millis(row.event_time_us);
-            // Where all event times run ahead of the clock, each row is but a little step.
-            let step_ms = self.tracker.watermark_ms().saturating_sub(watermark_ms);
-            time_ms.saturating_sub(batch_time_ms) > FUTURE_MS && step_ms > FUTURE_MS
-        };
-        let Some(row) = moved.filter(is_ahead) else { return };
-        let place = match (&row.file, row.line) {
-            (Some(file), Some(line)) => format!("{file}, line {line}"),
-            _ => format!("a row of {}", row.source),
-        };
-        tracing::warn!(
-            "{name}, batch {batch}: {place} has the event time {}, which lies in the future: it has \
-             moved the watermark to {}, and older rows are late from now on. If the row is wrong, \
-             take it away and start over; TBLPROPERTIES ('futureGuard' = '1 hour') lets such rows \
-             through without moving the watermark",
-            iso_millis(micros_to_millis(row.event_time_us)),
-            iso_millis(self.tracker.watermark_ms()),
-        );
-    }
-
-    /// What became of each row, and the rejected ones.
-    fn account(
-        &mut self,
-        batch: BatchId,
-        offsets: &Offsets,
-        reads: &[SourceRead],
-        operated: &[Operated],
-        late_ms: Millis,
-    ) -> Result<(Account, Option<RecordBatch>)> {
-        let of_stages = self.input_watermarks_ms(late_ms);
-        let rows = self.streams.iter().zip(reads).map(|(stream, read)| ReadRows {
-            slot: stream.slot.name(),
-            rows: read.places.rows() as usize,
-            bad: &read.bad,
-            mistyped: &read.mistyped,
-        });
-        let rows: Vec<ReadRows<'_>> = rows.collect();
-        let mut account = account(&self.assembly, &rows, operated, &of_stages)?;
-        let unmatched: usize = operated.iter().map(|o| o.processed.unmatched).sum();
-        account.rows.unmatched_expired = unmatched as u64;
-        let row = match self.one_watermark {
-            true => offsets.watermark_row.clone(),
-            false => self.late_row.clone(),
-        };
-        let late_ms = self.tracker.exists().then_some(late_ms);
-        let judge = Judge { batch, late_ms, row: row.as_ref() };
-        let rejected = match self.rejected(offsets, reads, &account, &judge)? {
-            Some((table, left_out)) => {
-                account.rows.rejected_not_kept = left_out;
-                Some(table)
-            }
-            None => {
-                account.rows.rejected_not_kept = account.rows.rejected();
-                None
-            }
-        };
-        Ok((account, rejected))
     }
 
     fn clear_slots(&self) {

@@ -51,5 +51,6 @@ mod trace;
 pub mod trigger;
 mod upstream;
 pub mod watermark;
+mod watermark_row;
 pub mod why;
 pub mod writer;

@@ -14,8 +14,9 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
-use super::ledger::{Account, Refused, Why};
+use super::ledger::{Account, ReadRows, Refused, Why, account};
 use super::query::{Query, RejectedRows};
+use super::report::Operated;
 use super::trace::RowNumber;
 use crate::batch::BatchId;
 use crate::checkpoint::{Offsets, WatermarkRow};
@@ -41,19 +42,58 @@ struct Rejected {
 }
 
 /// The watermark by which the rows of a batch were judged.
-pub(super) struct Judge<'a> {
+struct Judge<'a> {
     /// The batch.
-    pub batch: BatchId,
+    batch: BatchId,
     /// In milliseconds; `None`: the query has no watermark.
-    pub late_ms: Option<Millis>,
+    late_ms: Option<Millis>,
     /// The row that has set it.
-    pub row: Option<&'a WatermarkRow>,
+    row: Option<&'a WatermarkRow>,
 }
 
 impl Query {
+    /// What became of each row, and the rejected ones.
+    pub(super) fn account(
+        &mut self,
+        batch: BatchId,
+        offsets: &Offsets,
+        reads: &[SourceRead],
+        operated: &[Operated],
+        late_ms: Millis,
+    ) -> Result<(Account, Option<RecordBatch>)> {
+        let of_stages = self.input_watermarks_ms(late_ms);
+        let rows = self.streams.iter().zip(reads).map(|(stream, read)| ReadRows {
+            slot: stream.slot.name(),
+            rows: read.places.rows() as usize,
+            bad: &read.bad,
+            mistyped: &read.mistyped,
+        });
+        let rows: Vec<ReadRows<'_>> = rows.collect();
+        let mut account = account(&self.assembly, &rows, operated, &of_stages)?;
+        let unmatched: usize = operated.iter().map(|o| o.processed.unmatched).sum();
+        account.rows.unmatched_expired = unmatched as u64;
+        let row = match self.one_watermark {
+            true => offsets.watermark_row.clone(),
+            false => self.late_row.clone(),
+        };
+        let late_ms = self.tracker.exists().then_some(late_ms);
+        let judge = Judge { batch, late_ms, row: row.as_ref() };
+        let rejected = match self.rejected(offsets, reads, &account, &judge)? {
+            Some((table, left_out)) => {
+                account.rows.rejected_not_kept = left_out;
+                Some(table)
+            }
+            None => {
+                account.rows.rejected_not_kept = account.rows.rejected();
+                None
+            }
+        };
+        Ok((account, rejected))
+    }
+
     /// The rejected rows of a batch as a table, and how many more there were. The rows are still in
     /// the slots.
-    pub(super) fn rejected(
+    fn rejected(
         &mut self,
         offsets: &Offsets,
         reads: &[SourceRead],

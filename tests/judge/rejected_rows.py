@@ -7,6 +7,9 @@ have been rejected, why and from which windows, and compares that with the table
 it reads by way of `_delta_log`. It also adds up the counts in the progress of each batch.
 
     tests/judge/rejected_rows.py target/release/strandline --seeds 1..20
+    tests/judge/rejected_rows.py target/release/strandline --seeds 1..20 --crashes 6
+
+With `--crashes` the process dies that often first, each time after a step and in a batch drawn from the seed.
 
 Needs pyarrow (for Parquet). Exit code 1: something differs.
 """
@@ -15,6 +18,7 @@ import argparse
 import json
 import math
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -192,13 +196,17 @@ def check_mover(project, row):
     return f"the watermark {row['watermark']} is not that of {row['watermark_file']}:{row['watermark_line']}"
 
 
-def judge(program, seed):
+def judge(program, seed, crashes):
     with tempfile.TemporaryDirectory() as project:
         run = lambda *args: subprocess.run([program, *args], cwd=project, check=True, capture_output=True, text=True).stdout
         run("generate", "day17", "--out", "input", "--seed", str(seed), "--every", "0s", "--late", "0.2",
             "--late-by", "5m..40m", "--duplicates", "0.1", "--corrupt", "0.05", "--start", "2026-01-01T12:00:00")
         with open(os.path.join(project, "pipeline.sql"), "w") as file:
             file.write(PIPELINE)
+        draw = random.Random(seed)
+        for _ in range(crashes):
+            at = f"{draw.randint(1, 10)}@{draw.randint(0, 9)}"
+            subprocess.run([program, "run", "pipeline.sql", "--available-now", "--crash-at", at], cwd=project, capture_output=True)
         progress = [json.loads(line) for line in run("run", "pipeline.sql", "--available-now", "--progress", "json").splitlines()]
         wrong, total = [], Counter()
         for query in ("tumbling", "sliding", "once"):
@@ -223,11 +231,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=os.path.abspath)
     parser.add_argument("--seeds", default="1..10")
+    parser.add_argument("--crashes", type=int, default=0)
     options = parser.parse_args()
     first, last = map(int, options.seeds.split(".."))
     total, failures = Counter(), 0
     for seed in range(first, last + 1):
-        wrong, counted = judge(options.program, seed)
+        wrong, counted = judge(options.program, seed, options.crashes)
         total += counted
         failures += len(wrong)
         for line in wrong[:10]:
