@@ -23,6 +23,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 use futures::StreamExt;
 
+use super::trace::{RowNumber, RowSet};
 use crate::error::Error;
 
 /// What arrived in one batch, shared by the plan and the engine.
@@ -34,8 +35,8 @@ pub struct Arrivals(Arc<Mutex<Arrived>>);
 pub struct Arrived {
     /// How many rows.
     pub rows: u64,
-    /// Their numbers, where the plan carries them.
-    pub numbers: Vec<Int64Array>,
+    /// Which rows, where the plan carries their numbers.
+    pub which: RowSet,
 }
 
 impl Arrivals {
@@ -51,10 +52,12 @@ impl Arrivals {
         LogicalPlan::Extension(Extension { node: Arc::new(node) })
     }
 
-    fn note(&self, rows: &RecordBatch, numbers: Option<Int64Array>) {
+    fn note(&self, rows: &RecordBatch, numbers: Option<&Int64Array>) {
         let mut arrived = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         arrived.rows += rows.num_rows() as u64;
-        arrived.numbers.extend(numbers);
+        for &number in numbers.iter().flat_map(|numbers| numbers.values().iter()) {
+            arrived.which.insert(RowNumber(number));
+        }
     }
 }
 
@@ -197,12 +200,15 @@ impl ExecutionPlan for ArrivalsExec {
         let (arrivals, own) = (self.arrivals.clone(), self.schema.fields().len());
         let rows = self.input.execute(partition, task)?.map(move |batch| {
             let batch = batch?;
-            let numbers = batch.columns().get(own).map(|n| n.as_primitive::<Int64Type>().clone());
-            let numbered = numbers.is_some();
+            let numbers = batch.columns().get(own).map(|n| n.as_primitive::<Int64Type>());
             arrivals.note(&batch, numbers);
             // As it is, where it can be: a column that is declared NOT NULL may hold NULLs, as in
             // Spark, and a new batch would be checked.
-            Ok(if numbered { batch.project(&(0..own).collect::<Vec<_>>())? } else { batch })
+            Ok(if numbers.is_some() {
+                batch.project(&(0..own).collect::<Vec<_>>())?
+            } else {
+                batch
+            })
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
     }

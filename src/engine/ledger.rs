@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use super::assemble::{Assembly, Brings, Inflow};
 use super::leaf::Holds;
 use super::report::Operated;
-use super::trace::{RowNumber, Traced};
+use super::trace::{RowNumber, RowSet, Traced};
 use crate::batch::BatchId;
 use crate::error::{Error, Result};
 use crate::progress::{OperatorRows, RowCounts};
@@ -121,19 +121,13 @@ impl<'a> Ledger<'a> {
         operated: &'a [Operated],
         late_ms: &'a [Millis],
     ) -> Self {
-        let (mut reached, mut numbers) = (0, HashSet::new());
-        let is_read = |number: &i64| {
-            let leaf = assembly.numbered.leaves.get(RowNumber(*number).leaf());
-            leaf.is_some_and(|leaf| leaf.holds == Holds::Stream)
-        };
+        let (mut reached, mut which) = (0, RowSet::default());
         let mut arrive = |inflow: &Inflow| {
             let arrived = inflow.arrivals.take();
             if inflow.brings == Brings::RowsOfStreams {
                 reached += arrived.rows;
             }
-            for some in &arrived.numbers {
-                numbers.extend(some.values().iter().copied().filter(is_read));
-            }
+            which.extend(arrived.which);
             arrived.rows
         };
         let mut arrived: Vec<Vec<u64>> = assembly
@@ -142,7 +136,9 @@ impl<'a> Ledger<'a> {
             .map(|stage| stage.inflows.iter().map(&mut arrive).collect())
             .collect();
         arrived.push(assembly.passing.iter().map(&mut arrive).collect());
-        reached += numbers.len() as u64;
+        for (leaf, about) in assembly.numbered.leaves.iter().enumerate() {
+            reached += if about.holds == Holds::Stream { which.count(leaf) } else { 0 };
+        }
         Self { assembly, read, operated, late_ms, arrived, reached }
     }
 

@@ -8,7 +8,8 @@
 
 use std::sync::{Arc, OnceLock};
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
+use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use datafusion::common::tree_node::TreeNode;
 use datafusion::common::{Column, DFSchema, DFSchemaRef};
@@ -43,6 +44,50 @@ impl RowNumber {
     /// Which row of the slot.
     pub fn row(self) -> u64 {
         (self.0 & ((1 << ROW_BITS) - 1)) as u64
+    }
+}
+
+/// A set of rows: a bit a row, since there may be millions.
+#[derive(Debug, Clone, Default)]
+pub struct RowSet {
+    /// For each leaf a bit for each of its rows.
+    leaves: Vec<Vec<u64>>,
+}
+
+impl RowSet {
+    /// Adds a row; one that is of no leaf (a number below 0) is left out.
+    pub fn insert(&mut self, number: RowNumber) {
+        if number.0 < 0 {
+            return;
+        }
+        let (leaf, word) = (number.leaf(), (number.row() / 64) as usize);
+        if self.leaves.len() <= leaf {
+            self.leaves.resize(leaf + 1, vec![]);
+        }
+        let bits = &mut self.leaves[leaf];
+        if bits.len() <= word {
+            bits.resize((word + 1).max(bits.len() * 2), 0);
+        }
+        bits[word] |= 1 << (number.row() % 64);
+    }
+
+    /// Adds the rows of another set.
+    pub fn extend(&mut self, other: RowSet) {
+        if self.leaves.len() < other.leaves.len() {
+            self.leaves.resize(other.leaves.len(), vec![]);
+        }
+        for (bits, more) in self.leaves.iter_mut().zip(other.leaves) {
+            if bits.len() < more.len() {
+                bits.resize(more.len(), 0);
+            }
+            bits.iter_mut().zip(more).for_each(|(bits, more)| *bits |= more);
+        }
+    }
+
+    /// How many rows of a leaf are in it.
+    pub fn count(&self, leaf: usize) -> u64 {
+        let bits = self.leaves.get(leaf).map(Vec::as_slice).unwrap_or_default();
+        bits.iter().map(|bits| u64::from(bits.count_ones())).sum()
     }
 }
 
@@ -87,21 +132,25 @@ impl Numbered {
         (0..self.leaves.len()).try_for_each(|leaf| self.fill_leaf(leaf))
     }
 
+    /// Gives their numbers to those rows alone that have this event time, in microseconds, in a
+    /// column of a slot.
+    pub fn fill_at(&self, (slot, column): &(String, usize), time_us: i64) -> Result<()> {
+        let is_it = |batch: RecordBatch| {
+            let times = event_times(batch.column(*column))?;
+            let at_time: BooleanArray = times.iter().map(|t| Some(t == Some(time_us))).collect();
+            Ok(filter_record_batch(&batch, &at_time)?)
+        };
+        let leaves = self.leaves.iter().enumerate();
+        for (number, leaf) in leaves.filter(|(_, leaf)| leaf.slot.name() == slot) {
+            let rows = numbered_rows(number, &leaf.slot).map(|batch| is_it(batch?));
+            leaf.twin.fill(rows.collect::<Result<_>>()?);
+        }
+        Ok(())
+    }
+
     fn fill_leaf(&self, number: usize) -> Result<()> {
         let leaf = &self.leaves[number];
-        let mut next = (number as i64) << ROW_BITS;
-        let rows = leaf.slot.rows().into_iter().map(|batch| {
-            let numbers: Int64Array = (next..next + batch.num_rows() as i64).collect();
-            next += batch.num_rows() as i64;
-            // With the batch's own word on NULLs: a column that is declared NOT NULL may hold some, as
-            // in Spark.
-            let fields = batch.schema_ref().fields().iter().cloned().chain([number_field()]);
-            let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
-            let mut columns = batch.columns().to_vec();
-            columns.push(Arc::new(numbers) as ArrayRef);
-            with_rows(&schema, columns, batch.num_rows())
-        });
-        leaf.twin.fill(rows.collect::<Result<_>>()?);
+        leaf.twin.fill(numbered_rows(number, &leaf.slot).collect::<Result<_>>()?);
         Ok(())
     }
 
@@ -174,6 +223,22 @@ impl Numbered {
     }
 }
 
+/// The rows of a slot and, behind their columns, the numbers that they have as those of this leaf.
+fn numbered_rows(leaf: usize, slot: &Slot) -> impl Iterator<Item = Result<RecordBatch>> {
+    let mut next = (leaf as i64) << ROW_BITS;
+    slot.rows().into_iter().map(move |batch| {
+        let numbers: Int64Array = (next..next + batch.num_rows() as i64).collect();
+        next += batch.num_rows() as i64;
+        // With the batch's own word on NULLs: a column that is declared NOT NULL may hold some, as
+        // in Spark.
+        let fields = batch.schema_ref().fields().iter().cloned().chain([number_field()]);
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let mut columns = batch.columns().to_vec();
+        columns.push(Arc::new(numbers) as ArrayRef);
+        with_rows(&schema, columns, batch.num_rows())
+    })
+}
+
 fn all_columns(schema: &DFSchema) -> Vec<Expr> {
     schema.columns().into_iter().map(Expr::Column).collect()
 }
@@ -195,6 +260,24 @@ fn number_of(schema: &DFSchema) -> Result<Expr> {
     let found = schema.iter().find(|(_, field)| field.name() == NUMBER);
     let (qualifier, field) = found.ok_or_else(|| Error::internal("a row has lost its number"))?;
     Ok(Expr::Column(Column::from((qualifier, field.as_ref()))).alias(NUMBER))
+}
+
+/// The slot, and which of its columns, that a column of a plan is, if nothing is computed on the way.
+pub fn slot_column(plan: &LogicalPlan, column: usize) -> Option<(String, usize)> {
+    if let Some(leaf) = Leaf::of(plan) {
+        return Some((leaf.slot().name().to_owned(), *leaf.columns().get(column)?));
+    }
+    match plan {
+        LogicalPlan::Projection(node) => match node.expr.get(column)?.clone().unalias() {
+            Expr::Column(below) => {
+                slot_column(&node.input, node.input.schema().index_of_column(&below).ok()?)
+            }
+            _ => None,
+        },
+        LogicalPlan::SubqueryAlias(node) => slot_column(&node.input, column),
+        LogicalPlan::Filter(node) => slot_column(&node.input, column),
+        _ => None,
+    }
 }
 
 /// Whether a row of a leaf can come out of this plan more than once.
@@ -309,6 +392,36 @@ impl Traced {
             (Some(window), _) => window.windows(window.pane_start(time)).collect(),
             (None, Some(start)) => vec![(start, time)],
             (None, None) => vec![],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn a_set_of_rows_counts_each_once(
+            first in prop::collection::vec((0i64..3, 0i64..300), 0..80),
+            second in prop::collection::vec((0i64..3, 0i64..300), 0..80),
+        ) {
+            let set = |rows: &[(i64, i64)]| {
+                let mut set = RowSet::default();
+                let number = |(leaf, row): &(i64, i64)| RowNumber((leaf << ROW_BITS) + row);
+                rows.iter().for_each(|row| set.insert(number(row)));
+                set.insert(RowNumber(-1));
+                set
+            };
+            let mut both = set(&first);
+            both.extend(set(&second));
+            let expected: BTreeSet<(i64, i64)> = first.into_iter().chain(second).collect();
+            for leaf in 0..4 {
+                let of_leaf = expected.iter().filter(|(l, _)| *l == leaf as i64).count() as u64;
+                prop_assert_eq!(both.count(leaf), of_leaf);
+            }
         }
     }
 }

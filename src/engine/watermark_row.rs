@@ -24,13 +24,19 @@ impl Query {
     ) -> Result<Option<Seen>> {
         let (assembly, streams) = (&self.assembly, &self.streams);
         let number_of = |clause: usize, seen: &Seen| -> Result<Option<(usize, u64)>> {
-            let Some(Some(trace)) = assembly.clauses.get(clause) else { return Ok(None) };
+            let Some(Some(clause)) = assembly.clauses.get(clause) else { return Ok(None) };
             let stream = |slot: &str| streams.iter().position(|s| s.slot.name() == slot);
-            if let Some(leaf) = trace.passes().and_then(|t| assembly.numbered.leaf_of_twin(t)) {
+            if let Some(leaf) =
+                clause.trace.passes().and_then(|t| assembly.numbered.leaf_of_twin(t))
+            {
                 return Ok(stream(leaf.slot.name()).map(|stream| (stream, seen.newest_row)));
             }
-            assembly.numbered.fill()?;
-            let traced = trace.run(&assembly.planner, &assembly.task)?;
+            // The filters below the clause have to be asked again, of the few rows that it may be.
+            match (&clause.read_from, seen.newest_us) {
+                (Some(column), Some(newest_us)) => assembly.numbered.fill_at(column, newest_us)?,
+                _ => assembly.numbered.fill()?,
+            }
+            let traced = clause.trace.run(&assembly.planner, &assembly.task)?;
             assembly.numbered.clear();
             let newest = traced.times.iter().position(|time| *time == seen.newest_us);
             Ok(newest.and_then(|row| {

@@ -36,7 +36,7 @@ use self::about::About;
 use super::arrivals::Arrivals;
 use super::leaf::{Holds, Leaf, Planner};
 use super::result::{Groups, conform, sink_schema};
-use super::trace::{Numbered, Trace, multiplies};
+use super::trace::{Numbered, Trace, multiplies, slot_column};
 use super::upstream::Upstream;
 use super::watermark::Observer;
 use crate::batch::{Slot, SlotTable};
@@ -67,6 +67,14 @@ pub struct Inflow {
     pub brings: Brings,
     /// Whether the plan lets the same rows arrive when it is run again: nothing in it is random.
     pub repeatable: bool,
+}
+
+/// The rows that pass a WATERMARK clause.
+pub struct Clause {
+    /// Which rows those are, with their event times.
+    pub trace: Trace,
+    /// The slot and its column that the event time is read from; `None`: it is computed.
+    pub read_from: Option<(String, usize)>,
 }
 
 /// What arrives, in terms of the rows that were read.
@@ -124,7 +132,7 @@ pub struct Assembly {
     /// The column of the result that the watermark has to reach for the row to be final.
     pub event_time: Option<usize>,
     /// For each watermark the rows that pass its clause, by which one knows the newest.
-    pub clauses: Vec<Option<Trace>>,
+    pub clauses: Vec<Option<Clause>>,
     /// The context in which the plans run.
     pub task: Arc<TaskContext>,
 }
@@ -188,7 +196,7 @@ struct Cutter<'a> {
     numbered: Numbered,
     /// The slots that the plan reads in several places.
     read_twice: BTreeSet<String>,
-    clauses: Vec<Option<Trace>>,
+    clauses: Vec<Option<Clause>>,
 }
 
 impl Cutter<'_> {
@@ -323,7 +331,10 @@ impl Cutter<'_> {
                 && place.is_none()
             {
                 let input = self.numbered.trace(&clause.input, false)?;
-                *place = Some(Trace::new(input, Some(Expr::Column(clause.event_time)), None)?);
+                let column = clause.input.schema().index_of_column(&clause.event_time)?;
+                let read_from = slot_column(&clause.input, column);
+                let trace = Trace::new(input, Some(Expr::Column(clause.event_time)), None)?;
+                *place = Some(Clause { trace, read_from });
             }
         }
         Ok(())
