@@ -13,16 +13,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{AsArray, Int64Array, RecordBatch};
 use arrow::datatypes::{Int64Type, SchemaRef};
 use datafusion::common::DFSchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::Result as PlanResult;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNodeCore};
-use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use datafusion::physical_plan::ExecutionPlan;
 
+use super::noting::{Note, NotingExec};
 use super::trace::{RowNumber, RowSet};
 use crate::error::Error;
 
@@ -73,7 +68,19 @@ impl ArrivalsNode {
     /// Its physical form.
     pub fn exec(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
         let schema: SchemaRef = Arc::new(self.schema.as_arrow().clone());
-        Arc::new(ArrivalsExec::new(input, schema, self.arrivals.clone()))
+        let (arrivals, own) = (self.arrivals.clone(), schema.fields().len());
+        let note: Note = Arc::new(move |batch| {
+            let numbers = batch.columns().get(own).map(|n| n.as_primitive::<Int64Type>());
+            arrivals.note(&batch, numbers);
+            // As it is, where it can be: a column that is declared NOT NULL may hold NULLs, as in
+            // Spark, and a new batch would be checked.
+            Ok(if numbers.is_some() {
+                batch.project(&(0..own).collect::<Vec<_>>())?
+            } else {
+                batch
+            })
+        });
+        NotingExec::on(input, ("ArrivalsExec", String::new()), Some(schema), note)
     }
 }
 
@@ -123,93 +130,5 @@ impl UserDefinedLogicalNodeCore for ArrivalsNode {
             return Err(Error::internal("rows arrive from one plan").into());
         };
         Ok(Self { input, schema: self.schema.clone(), arrivals: self.arrivals.clone() })
-    }
-}
-
-#[derive(Debug)]
-struct ArrivalsExec {
-    input: Arc<dyn ExecutionPlan>,
-    schema: SchemaRef,
-    arrivals: Arrivals,
-    properties: Arc<PlanProperties>,
-}
-
-impl ArrivalsExec {
-    fn new(input: Arc<dyn ExecutionPlan>, schema: SchemaRef, arrivals: Arrivals) -> Self {
-        let below = input.properties();
-        let properties = Arc::new(PlanProperties::new(
-            EquivalenceProperties::new(schema.clone()),
-            datafusion::physical_plan::Partitioning::UnknownPartitioning(
-                below.output_partitioning().partition_count(),
-            ),
-            below.emission_type,
-            below.boundedness,
-        ));
-        Self { input, schema, arrivals, properties }
-    }
-}
-
-impl DisplayAs for ArrivalsExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ArrivalsExec")
-    }
-}
-
-impl ExecutionPlan for ArrivalsExec {
-    fn name(&self) -> &'static str {
-        "ArrivalsExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
-    ) -> PlanResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        let input = children.swap_remove(0);
-        Ok(Arc::new(Self::new(input, self.schema.clone(), self.arrivals.clone())))
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        task: Arc<TaskContext>,
-    ) -> PlanResult<SendableRecordBatchStream> {
-        let (arrivals, own) = (self.arrivals.clone(), self.schema.fields().len());
-        let rows = self.input.execute(partition, task)?.map(move |batch| {
-            let batch = batch?;
-            let numbers = batch.columns().get(own).map(|n| n.as_primitive::<Int64Type>());
-            arrivals.note(&batch, numbers);
-            // As it is, where it can be: a column that is declared NOT NULL may hold NULLs, as in
-            // Spark, and a new batch would be checked.
-            Ok(if numbers.is_some() {
-                batch.project(&(0..own).collect::<Vec<_>>())?
-            } else {
-                batch
-            })
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema.clone(), rows)))
     }
 }

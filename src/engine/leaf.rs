@@ -19,7 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 
 use super::arrivals::ArrivalsNode;
-use super::watermark::{Observer, WatermarkExec};
+use super::watermark::Observer;
 use crate::batch::Slot;
 use crate::error::{Error, Result};
 use crate::plan;
@@ -239,6 +239,6 @@ impl ExtensionPlanner for OurNodes {
             return Err(Error::internal("a watermark node without input or number").into());
         };
         let column = watermark.event_time_index()?;
-        Ok(Some(Arc::new(WatermarkExec::new(input.clone(), column, observer.clone()))))
+        Ok(Some(observer.on(input.clone(), column)))
     }
 }

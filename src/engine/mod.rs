@@ -35,6 +35,7 @@ mod leaf;
 mod ledger;
 pub mod look;
 mod micro_batch;
+mod noting;
 mod pane;
 pub mod pipeline;
 pub mod query;

@@ -9,15 +9,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, ArrayRef};
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::error::Result as PlanResult;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::StreamExt;
+use datafusion::physical_plan::ExecutionPlan;
 
+use super::noting::{Note, NotingExec};
 use crate::checkpoint::WatermarkRow;
 use crate::error::Result;
 use crate::operators::late::event_times;
@@ -96,6 +90,17 @@ impl Observer {
     /// Takes what was seen since the last call.
     pub fn take(&self) -> Seen {
         std::mem::take(&mut self.lock().seen)
+    }
+
+    /// Puts a node on a plan that notes the event times in one of its columns.
+    pub fn on(&self, input: Arc<dyn ExecutionPlan>, column: usize) -> Arc<dyn ExecutionPlan> {
+        let name = input.schema().field(column).name().clone();
+        let observer = self.clone();
+        let note: Note = Arc::new(move |batch| {
+            observer.note(batch.column(column))?;
+            Ok(batch)
+        });
+        NotingExec::on(input, ("WatermarkExec", name), None, note)
     }
 
     fn note(&self, column: &ArrayRef) -> Result<()> {
@@ -240,82 +245,6 @@ impl Tracker {
             (self.global_ms, self.row) = (ms, node.row.clone());
         }
         Ok(first)
-    }
-}
-
-/// The physical node: rows pass unchanged, their event times are noted.
-#[derive(Debug)]
-pub struct WatermarkExec {
-    input: Arc<dyn ExecutionPlan>,
-    column: usize,
-    observer: Observer,
-}
-
-impl WatermarkExec {
-    /// Notes column `column` of `input`.
-    pub fn new(input: Arc<dyn ExecutionPlan>, column: usize, observer: Observer) -> Self {
-        Self { input, column, observer }
-    }
-}
-
-impl DisplayAs for WatermarkExec {
-    fn fmt_as(&self, _: DisplayFormatType, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "WatermarkExec: {}", self.input.schema().field(self.column).name())
-    }
-}
-
-impl ExecutionPlan for WatermarkExec {
-    fn name(&self) -> &'static str {
-        "WatermarkExec"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.input.properties()
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.input]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> PlanResult<TreeNodeRecursion>,
-    ) -> PlanResult<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self {
-            input: children.swap_remove(0),
-            column: self.column,
-            observer: self.observer.clone(),
-        }))
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> PlanResult<Arc<dyn ExecutionPlan>> {
-        let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
-        self.replace_children(children, options)
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        task: Arc<TaskContext>,
-    ) -> PlanResult<SendableRecordBatchStream> {
-        let (column, observer) = (self.column, self.observer.clone());
-        let rows = self.input.execute(partition, task)?.map(move |batch| {
-            let batch = batch?;
-            observer.note(batch.column(column))?;
-            Ok(batch)
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(self.input.schema(), rows)))
     }
 }
 
