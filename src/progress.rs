@@ -1,7 +1,8 @@
 //! What one trigger did, under the keys of Spark's `StreamingQueryProgress`.
 //!
-//! Serialised it is Spark's JSON, with one key more at the top: `watermark`, which Spark keeps
-//! under `eventTime`. Times are ISO-8601 text in UTC, durations are milliseconds.
+//! Serialised it is Spark's JSON, and as there a map of numbers that is empty is left out. What is here
+//! and not in Spark: `rows`, `watermark`, `watermarks` and `numCorruptRows`. Times are ISO-8601 text
+//! in UTC, durations are milliseconds.
 
 use std::collections::BTreeMap;
 
@@ -28,9 +29,9 @@ pub struct StreamingQueryProgress {
     /// What became of them; not one of Spark's keys.
     #[serde(default)]
     pub rows: RowCounts,
-    /// `numInputRows` over the time since the trigger before started; absent in a run's first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_rows_per_second: Option<f64>,
+    /// `numInputRows` over the time since the trigger before started; 0 in a run's first.
+    #[serde(default)]
+    pub input_rows_per_second: f64,
     /// `numInputRows` over the trigger's duration.
     #[serde(default)]
     pub processed_rows_per_second: f64,
@@ -38,7 +39,7 @@ pub struct StreamingQueryProgress {
     pub duration_ms: BTreeMap<String, u64>,
     /// `avg`, `max`, `min` of the event times in the batch, and the `watermark` that it ran with;
     /// empty where the query has no watermark.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub event_time: BTreeMap<String, String>,
     /// The watermark that the batch ran with; null where the query has none.
     #[serde(default)]
@@ -53,7 +54,7 @@ pub struct StreamingQueryProgress {
     /// Where the result went.
     pub sink: SinkProgress,
     /// What `observe` saw; empty, since no query can ask for it yet.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub observed_metrics: BTreeMap<String, serde_json::Value>,
 }
 
@@ -146,10 +147,10 @@ pub struct StateOperatorProgress {
     pub num_rows_total: u64,
     /// Rows put in this batch.
     pub num_rows_updated: u64,
-    /// Milliseconds to compute the batch: update, remove and emit.
+    /// Milliseconds to compute the batch without the removals: update and emit.
     #[serde(default)]
     pub all_updates_time_ms: u64,
-    /// Milliseconds to remove what the watermark has passed; 0, since that is a part of computing.
+    /// Milliseconds to remove what the watermark has passed.
     #[serde(default)]
     pub all_removals_time_ms: u64,
     /// Rows that the watermark removed.
@@ -166,9 +167,16 @@ pub struct StateOperatorProgress {
     /// Tables of state that the operator has.
     #[serde(default)]
     pub num_state_store_instances: u64,
-    /// Numbers of one kind of operator alone.
+    /// Those of Spark's own numbers of its state stores that mean something here:
+    ///
+    /// * `stateOnCurrentVersionSizeBytes`: `memoryUsedBytes`, since no older version is in memory.
+    /// * `SnapshotLastUploaded.partition_0_<table>`: after how many batches the newest snapshot of the
+    ///   table was written; -1: there is none.
+    /// * `numDroppedDuplicateRows`, of duplicates alone: rows whose key had been there before.
+    ///
+    /// What counts versions in a cache, and repairs of one, is left out: there is no such cache.
     #[serde(default)]
-    pub custom_metrics: BTreeMap<String, u64>,
+    pub custom_metrics: BTreeMap<String, i64>,
 }
 
 /// What one source gave to a batch.
@@ -181,14 +189,14 @@ pub struct SourceProgress {
     pub start_offset: serde_json::Value,
     /// How far this batch got.
     pub end_offset: serde_json::Value,
-    /// The end of what the source offered when the batch was decided.
+    /// The end of what the source offered; null, since a source stops looking at what a batch takes.
     #[serde(default)]
     pub latest_offset: serde_json::Value,
     /// Rows read.
     pub num_input_rows: u64,
-    /// Rows a second since the trigger before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub input_rows_per_second: Option<f64>,
+    /// Rows a second since the trigger before; 0 in a run's first.
+    #[serde(default)]
+    pub input_rows_per_second: f64,
     /// Rows a second of this trigger's duration.
     #[serde(default)]
     pub processed_rows_per_second: f64,
@@ -196,7 +204,7 @@ pub struct SourceProgress {
     #[serde(default)]
     pub num_corrupt_rows: u64,
     /// Numbers of one kind of source alone.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, String>,
 }
 
@@ -209,7 +217,7 @@ pub struct SinkProgress {
     /// Rows handed to the sink.
     pub num_output_rows: u64,
     /// Numbers of one kind of sink alone.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub metrics: BTreeMap<String, String>,
 }
 

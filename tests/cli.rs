@@ -225,7 +225,6 @@ fn progress_in_json_has_the_keys_of_spark() {
         "numInputRows",
         "processedRowsPerSecond",
         "durationMs",
-        "eventTime",
         "stateOperators",
         "sources",
         "sink",

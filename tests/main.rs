@@ -5,6 +5,7 @@
 //! - [`join_properties`]: the same for joins of two streams
 //! - [`conformance`]: what real Spark did, batch by batch (`tests/conformance/cases/*.json`)
 //! - [`functions`]: what real Spark answered, function by function (`tests/functions/*.tsv`)
+//! - [`progress`]: the whole reports of real Spark, key by key (`tests/progress/spark.json`)
 //! - [`cli`]: the real binary in an empty folder
 //! - [`why`]: the same, for each way in which a query can give nothing
 //! - [`replay`]: runs computed again, and what longer delays would do
@@ -25,6 +26,7 @@ mod functions;
 mod golden;
 mod join_properties;
 mod ladder;
+mod progress;
 mod properties;
 mod replay;
 mod scripts;

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::operators::Watermarks;
 use crate::sinks::OutputBatch;
 use crate::sources::{Admit, BadRecord, SourceRead};
+use crate::state::StateStore;
 use crate::time::{Millis, Stopwatch};
 
 impl Query {
@@ -262,9 +263,11 @@ impl Query {
             let watch = Stopwatch::start();
             let watermarks = Watermarks { late_ms, evict_ms };
             let mut processed = stage.operator.process(states, inputs, watermarks)?;
-            let updates_ms = watch.millis() as u64;
+            let removals_ms: f64 = states.iter().map(StateStore::removals_ms).sum();
+            let updates_ms = (watch.millis() - removals_ms).max(0.0) as u64;
+            let removals_ms = removals_ms as u64;
             stage.output.fill(std::mem::take(&mut processed.output));
-            operated.push(Operated { processed, updates_ms, commit_ms: 0 });
+            operated.push(Operated { processed, updates_ms, removals_ms, commit_ms: 0 });
         }
         let passing = self.assembly.passing.iter();
         if passing.into_iter().any(|inflow| inflow.brings == Brings::NumberedRows) {

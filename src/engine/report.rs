@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::ledger::Account;
 use super::query::Query;
 use super::upstream::from_the_sink;
@@ -13,6 +15,7 @@ use crate::progress::{
     SinkProgress, SourceProgress, StateOperatorProgress, StreamingQueryProgress, WatermarkProgress,
 };
 use crate::sources::SourceRead;
+use crate::state::StateStore;
 use crate::time::{Millis, Stopwatch, iso_millis, micros_to_millis};
 
 /// How long the steps of a batch took, by Spark's names: `addBatch` is reading, computing, state and
@@ -64,8 +67,10 @@ impl Given {
 pub struct Operated {
     /// What it did.
     pub processed: Processed,
-    /// Computing: late rows dropped, groups merged and kept, finished ones removed.
+    /// Computing: late rows dropped, groups merged and kept, finished ones given out.
     pub updates_ms: u64,
+    /// Removing what the watermark has passed.
+    pub removals_ms: u64,
     /// Making its change of state permanent.
     pub commit_ms: u64,
 }
@@ -97,7 +102,7 @@ pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
     let Ran { started, offsets, given, .. } = ran;
     let (millis, steps) = ran.took.finish();
     let since = query.last_trigger_start.map(|last| (started - last) as f64 / 1000.0);
-    let arrival = |rows: usize| since.filter(|s| *s > 0.0).map(|s| round(rows as f64 / s));
+    let arrival = |rows: usize| since.filter(|s| *s > 0.0).map_or(0.0, |s| round(rows as f64 / s));
     let processing = |rows: usize| round(rows as f64 / (millis.max(1.0) / 1000.0));
     let rows: usize = given.iter().map(|given| given.rows).sum();
     let watermark = offsets.batch_watermark_ms.map(iso_millis);
@@ -106,7 +111,7 @@ pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
         let taken = offsets.sources.get(number).cloned().flatten();
         SourceProgress {
             description: stream.source.description(),
-            latest_offset: taken.clone().unwrap_or_else(|| start.clone()),
+            latest_offset: Value::Null,
             end_offset: taken.unwrap_or_else(|| start.clone()),
             start_offset: start,
             metrics: BTreeMap::new(),
@@ -175,23 +180,47 @@ fn state_operators(
 ) -> Vec<StateOperatorProgress> {
     let one = |number: usize| {
         let (states, done) = (&query.states[number], &operated[number]);
+        let name = query.assembly.stages[number].operator.name();
+        let memory_used_bytes = states.iter().map(|s| s.table().memory_bytes() as u64).sum();
         StateOperatorProgress {
-            operator_name: query.assembly.stages[number].operator.name().to_string(),
+            operator_name: name.to_string(),
             rows: account.operators.get(number).copied().unwrap_or_default(),
             num_rows_total: states.iter().map(|state| state.table().len() as u64).sum(),
             num_rows_updated: done.processed.updated as u64,
             num_rows_removed: done.processed.removed as u64,
             num_rows_dropped_by_watermark: done.processed.late as u64,
-            memory_used_bytes: states.iter().map(|s| s.table().memory_bytes() as u64).sum(),
+            memory_used_bytes,
             all_updates_time_ms: done.updates_ms,
-            all_removals_time_ms: 0,
+            all_removals_time_ms: done.removals_ms,
             commit_time_ms: done.commit_ms,
             num_shuffle_partitions: 1,
             num_state_store_instances: states.len() as u64,
-            custom_metrics: BTreeMap::new(),
+            custom_metrics: custom_metrics(name, states, memory_used_bytes, &done.processed),
         }
     };
     from_the_sink(&query.assembly.stages).into_iter().map(one).collect()
+}
+
+/// See [`StateOperatorProgress::custom_metrics`].
+fn custom_metrics(
+    operator: &str,
+    states: &[StateStore],
+    bytes: u64,
+    done: &Processed,
+) -> BTreeMap<String, i64> {
+    let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let mut metrics = BTreeMap::from([("stateOnCurrentVersionSizeBytes".into(), count(bytes))]);
+    for state in states {
+        // An operator with one table calls it what it holds, and Spark calls it `default`.
+        let table = if states.len() == 1 { "default" } else { state.table().shape().name };
+        let after = state.newest_snapshot().map_or(-1, |batch| count(batch + 1));
+        metrics.insert(format!("SnapshotLastUploaded.partition_0_{table}"), after);
+    }
+    if operator.starts_with("dedupe") {
+        let duplicates = count(done.duplicates.len() as u64);
+        metrics.insert("numDroppedDuplicateRows".into(), duplicates);
+    }
+    metrics
 }
 
 /// Rates have one decimal, as in Spark.

@@ -26,6 +26,7 @@ use super::names::Spelling;
 use super::optimizer;
 use super::options::Options;
 use super::plan::{self, QueryPlan, TableRead};
+use super::stars::Stars;
 use super::statements::{Pipeline, Statement, StreamingTableDefinition, ViewDefinition};
 use super::text::SourceText;
 use super::types;
@@ -293,6 +294,12 @@ impl Scope {
         )
     }
 
+    /// The scalar function of a name.
+    pub(super) fn scalar_function(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let own = self.functions.get(name);
+        own.or_else(|| self.state.scalar_functions().get(name)).cloned()
+    }
+
     /// The names of all functions.
     pub(super) fn function_names(&self) -> Vec<String> {
         let own = self.functions.keys().map(|name| (*name).to_owned());
@@ -306,8 +313,18 @@ impl Scope {
 
 /// What DataFusion's planner asks while it plans one query text.
 pub(super) struct Provider {
-    pub(super) scope: Arc<Scope>,
-    pub(super) relations: Vec<Arc<dyn RelationPlanner>>,
+    scope: Arc<Scope>,
+    relations: Vec<Arc<dyn RelationPlanner>>,
+    exprs: Vec<Arc<dyn ExprPlanner>>,
+}
+
+impl Provider {
+    pub(super) fn new(scope: Arc<Scope>, relations: Vec<Arc<dyn RelationPlanner>>) -> Self {
+        // Before DataFusion's own planner of arrays, which takes every one.
+        let stars: Arc<dyn ExprPlanner> = Arc::new(Stars(scope.clone()));
+        let exprs = std::iter::once(stars).chain(scope.state.expr_planners().to_vec()).collect();
+        Self { scope, relations, exprs }
+    }
 }
 
 impl ContextProvider for Provider {
@@ -320,7 +337,7 @@ impl ContextProvider for Provider {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.scope.state.expr_planners()
+        &self.exprs
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
@@ -332,8 +349,7 @@ impl ContextProvider for Provider {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        let scalars = self.scope.state.scalar_functions();
-        self.scope.functions.get(name).cloned().or_else(|| scalars.get(name).cloned())
+        self.scope.scalar_function(name)
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

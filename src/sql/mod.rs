@@ -10,7 +10,7 @@
 //! 2. `names` settles upper and lower case; `relations` takes STREAM and WATERMARK out.
 //! 3. The parser crate makes a tree; `names`, `column_names` and `functions` put Spark's names into
 //!    it, `generators` takes out what makes rows, `lateral_alias` what an alias further on stands
-//!    for.
+//!    for, `stars` what `*` stands for among arguments.
 //! 4. DataFusion's planner resolves it against the `catalog`; `watermark` and `window` are the
 //!    parts of a plan that only a stream has.
 //! 5. `unions`, `grouping_sets`, `deduplicate`, `windows` and `meaning` make explicit where Spark
@@ -53,6 +53,7 @@ mod plan;
 mod planner;
 mod question;
 mod relations;
+mod stars;
 mod statements;
 mod stream_join;
 mod subqueries;

@@ -20,6 +20,7 @@ use super::column_names::ColumnNames;
 use super::functions;
 use super::generators::{self, Generator};
 use super::relations::{Clause, clause_alias};
+use super::stars;
 use super::text::SourceText;
 use crate::error::{Error, Result};
 
@@ -124,7 +125,7 @@ impl Prepare<'_> {
     fn name(&self, item: &mut SelectItem, written: &Expr, relations: &[String]) {
         let SelectItem::UnnamedExpr(expr) = item else { return };
         if let Some(name) = (ColumnNames { text: self.text, relations }).of(written) {
-            let alias = Ident::with_quote('`', name);
+            let alias = Ident::with_quote('`', name.replace(stars::MARK, ""));
             *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
         }
     }
@@ -185,10 +186,12 @@ impl VisitorMut for Prepare<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        stars::call(expr);
         if let Some(wrong) = self.wrong_call(expr) {
             return ControlFlow::Break(wrong);
         }
         functions::respell_call(expr);
+        stars::call(expr);
         functions::fields_of_parameters(expr);
         functions::named_zip(expr);
         super::casts::respell(expr);

@@ -24,8 +24,8 @@ use super::statements::StreamingTableDefinition;
 use super::tokens::{parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
 use super::{
-    deduplicate, grouping_sets, join_filters, lateral_alias, meaning, moved_times, names, unions,
-    windows,
+    deduplicate, grouping_sets, join_filters, lateral_alias, meaning, moved_times, names, stars,
+    unions, windows,
 };
 use crate::batch::{Slot, SlotTable};
 use crate::calendar::Zone;
@@ -155,7 +155,7 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
     }));
     let mut clauses = Vec::new();
     let spelt = scope.spelling.lock().unwrap_or_else(PoisonError::into_inner).respell(query);
-    let tokens = deduplicate::rewrite(&spelt);
+    let tokens = stars::mark(&deduplicate::rewrite(&spelt));
     let tokens = relations::rewrite(&scope.text, &tokens, &mut clauses)?;
     let mut tree = parse_whole(&scope.text, &tokens, |parser| parser.parse_query())?;
     let written = {
@@ -171,7 +171,7 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
     let relations = Relations { scope: scope.clone(), clauses: clauses.into() };
     let generators = Generators(generators.into());
     let relations: Vec<Arc<dyn RelationPlanner>> = vec![Arc::new(generators), Arc::new(relations)];
-    let provider = Provider { scope: scope.clone(), relations };
+    let provider = Provider::new(scope.clone(), relations);
     let names = Names { functions: &|| scope.function_names() };
     let before = scope.so_far();
     let plan = loop {

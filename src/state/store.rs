@@ -19,6 +19,7 @@ use super::table::{Put, StateTable};
 use crate::batch::BatchId;
 use crate::durable::{self, Disk};
 use crate::error::{Error, Result};
+use crate::time::Stopwatch;
 
 /// A snapshot is written once the changes since the last one weigh more than that one did, and at
 /// least this many bytes. So over its life a row is written into snapshots about as often as into
@@ -60,6 +61,8 @@ pub struct StateStore {
     removals: VecDeque<PathBuf>,
     snapshot_bytes: u64,
     weight_since: u64,
+    /// Milliseconds of this batch in [`StateStore::expire`].
+    removals_ms: f64,
 }
 
 impl StateStore {
@@ -136,6 +139,7 @@ impl StateStore {
             removals: VecDeque::new(),
             snapshot_bytes: 0,
             weight_since: 0,
+            removals_ms: 0.0,
         })
     }
 
@@ -235,11 +239,23 @@ impl StateStore {
 
     /// [`StateTable::expire`], as a part of this batch's change.
     pub fn expire(&mut self, watermark_us: i64) -> Result<usize> {
+        let watch = Stopwatch::start();
         let removed = self.table.expire(watermark_us)?;
         if removed > 0 {
             self.steps.push(Step::Expire(watermark_us));
         }
+        self.removals_ms += watch.millis();
         Ok(removed)
+    }
+
+    /// Milliseconds, with their fraction, in which this batch has removed what the watermark passed.
+    pub fn removals_ms(&self) -> f64 {
+        self.removals_ms
+    }
+
+    /// The batch after which the newest snapshot was written; `None`: there is no snapshot.
+    pub fn newest_snapshot(&self) -> Option<BatchId> {
+        self.snapshots.last().copied()
     }
 
     /// Makes the change of this batch permanent, and every now and then a snapshot. Batches are
@@ -258,6 +274,7 @@ impl StateStore {
         }
         let mut bytes = self.write(Kind::Change, batch, &self.steps)?;
         self.steps.clear();
+        self.removals_ms = 0.0;
         self.changes.insert(batch);
         self.version = Some(batch);
         self.weight_since += bytes.max(CHANGE_WEIGHT);

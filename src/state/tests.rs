@@ -164,9 +164,11 @@ fn run(steps: Vec<Step>) {
                 let before = model.len();
                 model.retain(|(time, _), _| time.is_none_or(|t| t > watermark));
                 assert_eq!(store.expire(watermark).unwrap(), before - model.len());
+                assert!(store.removals_ms() > 0.0);
             }
             Step::Seal => {
                 store.seal(sealed.len() as BatchId).unwrap();
+                assert_eq!(store.removals_ms(), 0.0, "the next batch has removed nothing yet");
                 sealed.push(model.clone());
                 floor = floor.max(sealed.len().saturating_sub(5));
             }

@@ -104,12 +104,13 @@ impl Accumulator for Extreme {
         let rows = self.converter.convert_columns(std::slice::from_ref(orderings))?;
         let mut found = None;
         for row in (0..orderings.len()).filter(|&row| orderings.is_valid(row)) {
-            let better = match (&found, &self.best) {
-                (Some(best), _) => rows.row(row).cmp(&rows.row(*best)) == self.wanted,
-                (None, Some(best)) => rows.row(row).cmp(&best.row()) == self.wanted,
-                (None, None) => true,
+            let compared = match (&found, &self.best) {
+                (Some(best), _) => rows.row(row).cmp(&rows.row(*best)),
+                (None, Some(best)) => rows.row(row).cmp(&best.row()),
+                (None, None) => self.wanted,
             };
-            if better {
+            // Of values with the same ordering the last one counts, as in Spark.
+            if compared == self.wanted || compared == Ordering::Equal {
                 found = Some(row);
             }
         }
