@@ -17,7 +17,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, take_arrays, take_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
@@ -80,13 +80,13 @@ impl Deduplicate {
         with_rows(&shape.schema, columns, rows.num_rows())
     }
 
-    /// Lets the first row of each key out. `numbers`: which of all rows of the batch these are.
+    /// Lets the first row of each key out. `number` says which of all rows of the batch one is.
     fn take_first(
         &self,
         state: &mut StateStore,
         shape: &StateShape,
         rows: &RecordBatch,
-        numbers: &[u64],
+        number: &dyn Fn(u64) -> u64,
         done: &mut Processed,
     ) -> Result<()> {
         let keys = self.kept(rows, shape, state.batch())?;
@@ -106,7 +106,7 @@ impl Deduplicate {
         let batches = state.table().value_of_each(&sought, again.len(), shape.keys)?;
         let batches = batches.as_primitive::<Int64Type>().iter();
         done.duplicates.extend(again.values().iter().zip(batches).map(|(&row, batch)| Duplicate {
-            row: numbers[row as usize],
+            row: number(u64::from(row)),
             first: batch.and_then(|batch| BatchId::try_from(batch).ok()),
         }));
         Ok(())
@@ -174,21 +174,22 @@ impl Operator for Deduplicate {
         let mut done = Processed::default();
         let mut before = 0;
         for rows in only(inputs)? {
-            let in_time = match self.event_time {
-                Some(time) => in_time(rows.column(time), marks.late_ms)?,
-                None => BooleanArray::from(vec![true; rows.num_rows()]),
-            };
-            done.late += rows.num_rows() - in_time.true_count();
-            let numbers = in_time.values().set_indices().map(|row| before + row as u64);
-            let numbers: Vec<u64> = numbers.collect();
+            let first = before;
             before += rows.num_rows() as u64;
-            self.take_first(
-                state,
-                &shape,
-                &filter_record_batch(&rows, &in_time)?,
-                &numbers,
-                &mut done,
-            )?;
+            let in_time = match self.event_time {
+                Some(time) => Some(in_time(rows.column(time), marks.late_ms)?),
+                None => None,
+            };
+            match in_time.filter(|in_time| in_time.true_count() < rows.num_rows()) {
+                None => self.take_first(state, &shape, &rows, &|row| first + row, &mut done)?,
+                Some(in_time) => {
+                    done.late += rows.num_rows() - in_time.true_count();
+                    let left: Vec<usize> = in_time.values().set_indices().collect();
+                    let rows = filter_record_batch(&rows, &in_time)?;
+                    let number = |row: u64| first + left[row as usize] as u64;
+                    self.take_first(state, &shape, &rows, &number, &mut done)?;
+                }
+            }
         }
         if shape.expiry.is_some() {
             done.removed = state.expire(marks.evict_ms.saturating_mul(1000))?;
