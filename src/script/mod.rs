@@ -30,7 +30,7 @@
 //! - [`world`]: the temporary project in which it is done
 //! - `input`: what lies in the folders of its tables; `binary`: where that is no text
 //! - [`crash`]: how a process dies in it
-//! - [`play`]: doing it, block by block, and saying what came of it
+//! - [`mod@play`]: doing it, block by block, and saying what came of it
 //! - [`row`]: a row in a line
 //! - [`difference`]: what was expected beside what came
 

@@ -9,7 +9,8 @@ it reads by way of `_delta_log`. It also adds up the counts in the progress of e
     tests/judge/rejected_rows.py target/release/strandline --seeds 1..20
     tests/judge/rejected_rows.py target/release/strandline --seeds 1..20 --crashes 6
 
-With `--crashes` the process dies that often first, each time after a step and in a batch drawn from the seed.
+With `--crashes` the process dies that often first, each time after a step and in a batch drawn from the seed; with
+`--kills` it is killed (SIGKILL) that often, each time after up to 80 ms.
 
 Needs pyarrow (for Parquet). Exit code 1: something differs.
 """
@@ -196,7 +197,17 @@ def check_mover(project, row):
     return f"the watermark {row['watermark']} is not that of {row['watermark_file']}:{row['watermark_line']}"
 
 
-def judge(program, seed, crashes):
+def run_killed(program, project, after):
+    process = subprocess.Popen([program, "run", "pipeline.sql", "--available-now"], cwd=project,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        process.wait(after)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def judge(program, seed, crashes, kills):
     with tempfile.TemporaryDirectory() as project:
         run = lambda *args: subprocess.run([program, *args], cwd=project, check=True, capture_output=True, text=True).stdout
         run("generate", "day17", "--out", "input", "--seed", str(seed), "--every", "0s", "--late", "0.2",
@@ -207,6 +218,8 @@ def judge(program, seed, crashes):
         for _ in range(crashes):
             at = f"{draw.randint(1, 10)}@{draw.randint(0, 9)}"
             subprocess.run([program, "run", "pipeline.sql", "--available-now", "--crash-at", at], cwd=project, capture_output=True)
+        for _ in range(kills):
+            run_killed(program, project, draw.uniform(0, 0.08))
         progress = [json.loads(line) for line in run("run", "pipeline.sql", "--available-now", "--progress", "json").splitlines()]
         wrong, total = [], Counter()
         for query in ("tumbling", "sliding", "once"):
@@ -232,11 +245,12 @@ def main():
     parser.add_argument("program", type=os.path.abspath)
     parser.add_argument("--seeds", default="1..10")
     parser.add_argument("--crashes", type=int, default=0)
+    parser.add_argument("--kills", type=int, default=0)
     options = parser.parse_args()
     first, last = map(int, options.seeds.split(".."))
     total, failures = Counter(), 0
     for seed in range(first, last + 1):
-        wrong, counted = judge(options.program, seed, options.crashes)
+        wrong, counted = judge(options.program, seed, options.crashes, options.kills)
         total += counted
         failures += len(wrong)
         for line in wrong[:10]:

@@ -1,6 +1,6 @@
 //! Why a query gives what it gives, in plain words.
 //!
-//! Takes a [`Look`] at a query, gives an answer for someone who does not know streaming: the cause first,
+//! Takes a [`Look`](super::look::Look) at a query, gives an answer for someone who does not know streaming: the cause first,
 //! then what shows it, what each open window waits for, and what to do. Every number in it was read from the
 //! checkpoint, the state or the files. It decides nothing and changes nothing.
 //!
