@@ -95,7 +95,7 @@ pub fn account(
     operated: &[Operated],
     late_ms: &[Millis],
 ) -> Result<Account> {
-    let mut ledger = Ledger::new(assembly, read, operated, late_ms);
+    let ledger = Ledger::new(assembly, read, operated, late_ms);
     let is_plain = read.iter().all(|source| source.bad.is_empty() && source.mistyped.is_empty())
         && operated.iter().all(|o| o.processed.late == 0 && o.processed.duplicates.is_empty());
     let account = if is_plain { ledger.count() } else { ledger.follow()? };
@@ -176,7 +176,7 @@ impl<'a> Ledger<'a> {
     }
 
     /// The account of a batch in which something was refused: each row is followed.
-    fn follow(&mut self) -> Result<Account> {
+    fn follow(&self) -> Result<Account> {
         self.assembly.numbered.fill()?;
         let mut fates: Vec<Vec<Fate>> =
             self.read.iter().map(|source| vec![Fate::Filtered; source.rows]).collect();
@@ -197,8 +197,7 @@ impl<'a> Ledger<'a> {
 
         let operators = self.operators(&all_refused);
         let cast_failed = self.flaws(&mut fates);
-        let mut rows = self.sum(&fates);
-        rows.unmatched_expired = 0;
+        let rows = self.sum(&fates);
         let refused = last_word(all_refused, &sources, &fates);
         Ok(Account { rows, operators, refused, cast_failed })
     }

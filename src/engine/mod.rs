@@ -38,6 +38,7 @@ mod micro_batch;
 mod noting;
 mod pane;
 pub mod pipeline;
+mod properties;
 pub mod query;
 pub mod rejected;
 pub mod replay;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 
 use super::json_functions;
+use super::properties::{Most, future_guard_ms, keeps_rejected};
 use super::query::{OpenRejected, OpenSink, Origin, Query, QueryParts, RejectedRows};
 use super::rejected;
 use super::result::sink_schema;
@@ -103,9 +104,6 @@ pub struct PlannedQuery {
     keeps_rejected: Option<Most>,
     future_guard_ms: Option<Millis>,
 }
-
-/// At most so many, or all.
-type Most = Option<usize>;
 
 /// What is to be different in one query of a pipeline from what the text says.
 #[derive(Debug, Clone, Default)]
@@ -482,43 +480,6 @@ fn plan_query(
         keeps_rejected,
         future_guard_ms,
     })
-}
-
-/// The properties `rejected.enabled` and `rejected.max_rows_per_batch`.
-fn keeps_rejected(properties: &Options) -> Result<Option<Most>> {
-    let invalid = |key: &str, value: &str, hint: &str| {
-        let what = format!("'{value}' is no value of {key}");
-        properties.locate(Error::sql("INVALID_PROPERTY_VALUE", what).about(key).hint(hint))
-    };
-    let (enabled, most) = ("rejected.enabled", "rejected.max_rows_per_batch");
-    match properties.get(enabled) {
-        None => {}
-        Some(word) if word.eq_ignore_ascii_case("true") => {}
-        Some(word) if word.eq_ignore_ascii_case("false") => return Ok(None),
-        Some(word) => return Err(invalid(enabled, word, "write 'true' or 'false'")),
-    }
-    match properties.get(most) {
-        None => Ok(Some(None)),
-        Some(rows) => match rows.parse() {
-            Ok(rows) => Ok(Some(Some(rows))),
-            Err(_) => Err(invalid(most, rows, "write a number of rows, such as '1000'")),
-        },
-    }
-}
-
-/// The property `futureGuard`, in milliseconds.
-fn future_guard_ms(properties: &Options) -> Result<Option<Millis>> {
-    let key = "futureGuard";
-    let Some(text) = properties.get(key) else { return Ok(None) };
-    match sql::Interval::parse(text).ok().and_then(sql::Interval::fixed_micros) {
-        Some(micros) if micros >= 0 => Ok(Some(micros / 1000)),
-        _ => {
-            let what = format!("'{text}' is no value of {key}");
-            let hint = "write an interval without months, such as '1 hour'";
-            let error = Error::sql("INVALID_PROPERTY_VALUE", what).about(key).hint(hint);
-            Err(properties.locate(error))
-        }
-    }
 }
 
 /// The table of the rows that a query rejects.

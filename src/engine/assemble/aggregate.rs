@@ -16,7 +16,6 @@ use super::about::{About, names};
 use super::first_rows::two_event_times;
 use crate::engine::pane::pane_start;
 use crate::engine::result::Groups;
-use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::aggregate::{Aggregate, Emit, EventTime};
 use crate::operators::partial::PartialAggregates;
@@ -40,7 +39,6 @@ impl Cutter<'_> {
         let delay_us = event_time.column().and_then(|i| event_time_delay(output.field(i)));
         let watermarked = delay_us.is_some();
         let input = with_panes(&node, event_time)?;
-        let (counted, arrivals, trace) = self.arriving(&input)?;
         let (time, window) = match event_time {
             _ if !watermarked => (None, None),
             EventTime::None => (None, None),
@@ -51,7 +49,7 @@ impl Cutter<'_> {
                 (Some(node.group_expr[i].clone().unalias()), None)
             }
         };
-        let inflow = self.inflow(&input, arrivals, Trace::new(trace, time, window)?);
+        let (counted, inflow) = self.arriving(&input, time, window)?;
         let exec = self.planner.plan(&over_panes(&node, counted, event_time)?)?;
         let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
         let emit = self.emit();

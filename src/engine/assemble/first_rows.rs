@@ -4,7 +4,6 @@ use datafusion::logical_expr::{Expr, FetchType, Limit as LimitNode, LogicalPlan,
 
 use super::Cutter;
 use super::about::About;
-use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::deduplicate::{Deduplicate, Forget};
 use crate::operators::limit::Limit;
@@ -28,9 +27,8 @@ impl Cutter<'_> {
             Some(time) if keys.contains(&time) => Forget::AtEventTime,
             _ => Forget::Never,
         };
-        let (counted, arrivals, trace) = self.arriving(&node.input)?;
         let time = event_time.map(|time| Expr::Column(schema.columns()[time].clone()));
-        let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, time, None)?);
+        let (counted, inflow) = self.arriving(&node.input, time, None)?;
         let plan = self.planner.plan(&counted)?;
         let about = About::Duplicates {
             keys: node.keys.iter().map(|key| key.name.clone()).collect(),
@@ -52,8 +50,7 @@ impl Cutter<'_> {
             )
             .hint("write LIMIT 10"));
         };
-        let (counted, arrivals, trace) = self.arriving(&node.input)?;
-        let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, None, None)?);
+        let (counted, inflow) = self.arriving(&node.input, None, None)?;
         let plan = self.planner.plan(&counted)?;
         let operator = Limit::new(plan.schema(), rows);
         let about = About::Limit { rows };

@@ -11,7 +11,6 @@ use datafusion::physical_plan::ExecutionPlan;
 use super::about::{About, text};
 use super::first_rows::two_event_times;
 use super::{Cutter, Inflow};
-use crate::engine::trace::Trace;
 use crate::error::{Error, Result};
 use crate::operators::join::side::{Arriving, Expires, JoinSide};
 use crate::operators::join::{Band, Join, JoinKind};
@@ -107,9 +106,8 @@ impl Cutter<'_> {
         let holds = own_condition.is_some();
         columns.extend(own_condition.map(|condition| condition.alias("holds alone")));
         let late = goes_by.event_times[side].first().copied();
-        let (counted, arrivals, trace) = self.arriving(input)?;
         let late_by = late.map(|late| Expr::Column(schema.columns()[late].clone()));
-        let inflow = self.inflow(input, arrivals, Trace::new(trace, late_by, None)?);
+        let (counted, inflow) = self.arriving(input, late_by, None)?;
         let plan = LogicalPlanBuilder::from(counted).project(columns)?.build()?;
         let plan = self.planner.plan(&plan)?;
         let (time, expires) = match goes_by.expiry[side] {

@@ -46,6 +46,7 @@ use crate::plan;
 use crate::sinks::OutputMode;
 use crate::sql::{DeduplicateNode, QueryPlan, WatermarkNode};
 use crate::time::Millis;
+use crate::window::WindowSpec;
 
 /// One source's way into the plan: which read of the query it serves, which columns it decodes.
 pub struct Input {
@@ -160,8 +161,7 @@ pub fn assemble(query: &QueryPlan, mode: OutputMode, session: &SessionState) -> 
     let passes = |node: &LogicalPlan| Ok(Leaf::holds(node) == Some(Holds::Stream));
     let (result, passing) = match top.exists(passes)? {
         true => {
-            let (counted, arrivals, trace) = cutter.arriving(&top)?;
-            let inflow = cutter.inflow(&top, arrivals, Trace::new(trace, None, None)?);
+            let (counted, inflow) = cutter.arriving(&top, None, None)?;
             (cutter.planner.plan(&counted)?, Some(inflow))
         }
         false => (cutter.planner.plan(&top)?, None),
@@ -305,18 +305,25 @@ impl Cutter<'_> {
         })
     }
 
-    /// A plan that feeds an operator or the sink: with a node on top that notes what arrives, what
-    /// that node notes, and the same plan over numbered rows.
-    fn arriving(&mut self, input: &LogicalPlan) -> Result<(LogicalPlan, Arrivals, LogicalPlan)> {
+    /// A plan that feeds an operator or the sink, with a node on top that notes what arrives; and what
+    /// is known of that. `time` is the event time by which the operator judges its rows: of each
+    /// row's window if there is a `window`.
+    fn arriving(
+        &mut self,
+        input: &LogicalPlan,
+        time: Option<Expr>,
+        window: Option<WindowSpec>,
+    ) -> Result<(LogicalPlan, Inflow)> {
         self.trace_watermarks(input)?;
         let arrivals = Arrivals::default();
-        let trace = self.numbered.trace(input, false)?;
-        let below = match self.brings(input) {
+        let trace = Trace::new(self.numbered.trace(input, false)?, time, window)?;
+        let brings = self.brings(input);
+        let below = match brings {
             Brings::NumberedRows => self.numbered.trace(input, true)?,
             Brings::RowsOfStreams | Brings::RowsOfOperators => input.clone(),
         };
         let counted = arrivals.on(below, input.schema().clone());
-        Ok((counted, arrivals, trace))
+        Ok((counted, Inflow { arrivals, trace, brings, repeatable: !is_random(input) }))
     }
 
     /// Makes ready to find the newest row behind each WATERMARK clause of a plan.
@@ -338,10 +345,6 @@ impl Cutter<'_> {
             }
         }
         Ok(())
-    }
-
-    fn inflow(&self, input: &LogicalPlan, arrivals: Arrivals, trace: Trace) -> Inflow {
-        Inflow { arrivals, trace, brings: self.brings(input), repeatable: !is_random(input) }
     }
 
     fn brings(&self, input: &LogicalPlan) -> Brings {

@@ -9,7 +9,6 @@ use datafusion::logical_expr::{Aggregate as AggregateNode, LogicalPlan};
 use super::Cutter;
 use super::about::{About, names};
 use super::aggregate::single_aggregate;
-use crate::engine::trace::Trace;
 use crate::error::Result;
 use crate::operators::partial::PartialAggregates;
 use crate::operators::session::Sessions;
@@ -24,9 +23,8 @@ impl Cutter<'_> {
         output: SchemaRef,
     ) -> Result<LogicalPlan> {
         let watermarked = event_time_delay(output.field(session)).is_some();
-        let (counted, arrivals, trace) = self.arriving(&node.input)?;
         let time = watermarked.then(|| node.group_expr[session].clone().unalias());
-        let inflow = self.inflow(&node.input, arrivals, Trace::new(trace, time, None)?);
+        let (counted, inflow) = self.arriving(&node.input, time, None)?;
         let exec = self.planner.plan(&with_bounds(&node, counted, session)?)?;
         let aggregates = PartialAggregates::of(single_aggregate(&exec)?, self.task.clone())?;
         let make = aggregates.make_plan().clone();
