@@ -59,9 +59,8 @@ pub struct StreamingQueryProgress {
 }
 
 /// What became of the rows that a batch read, each counted once: `read` is the sum of
-/// `contributed`, `filtered`, `late`, `duplicate`, `corrupt` and `castFailed`.
+/// `contributed`, `filtered`, `late`, `duplicate`, `corrupt` and `cast_failed`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
 pub struct RowCounts {
     /// Records in the files.
     pub read: u64,

@@ -233,10 +233,9 @@ def judge(program, seed, crashes, kills):
             wrong += [f"seed {seed}, {query}: {why}" for why in (check_mover(project, row) for row in details) if why]
             for batch in (report for report in progress if report["name"] == query):
                 rows, count = batch["rows"], sums[batch["batchId"]]
-                for key, name in [("read", "read"), ("contributed", "contributed"), ("filtered", "filtered"),
-                                  ("late", "late"), ("duplicate", "duplicate"), ("corrupt", "corrupt"), ("castFailed", "cast_failed")]:
-                    if rows[key] != count[name]:
-                        wrong.append(f"seed {seed}, {query}, batch {batch['batchId']}: {key} {rows[key]}, expected {count[name]}")
+                for key in ("read", "contributed", "filtered", "late", "duplicate", "corrupt", "cast_failed"):
+                    if rows[key] != count[key]:
+                        wrong.append(f"seed {seed}, {query}, batch {batch['batchId']}: {key} {rows[key]}, expected {count[key]}")
         return wrong, total
 
 
