@@ -27,6 +27,7 @@ mod arrivals;
 pub mod assemble;
 pub mod closing;
 pub mod context;
+mod declared;
 pub mod explain;
 pub mod frame;
 pub mod handle;

@@ -12,7 +12,8 @@ use crate::sources::{Admit, Source, SourceRead, Take, Taken, taken_files};
 use crate::sql::{TableFormat, TableRead};
 
 use super::super::assemble::Assembly;
-use super::super::pipeline::{Pipeline, PlannedQuery, format_name, pairs};
+use super::super::declared::{format_name, pairs};
+use super::super::pipeline::{Pipeline, PlannedQuery};
 use super::super::query::Origin;
 
 /// One stream of a query.
