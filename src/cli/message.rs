@@ -15,8 +15,8 @@ pub fn show(error: &Error) {
     let handler = GraphicalReportHandler::new_themed(theme).with_width(width).with_context_lines(1);
     let mut text = String::new();
     match handler.render_report(&mut text, &Message::of(error)) {
-        Ok(()) => eprintln!("{}", text.trim()),
-        Err(_) => eprintln!("{error:?}"),
+        Ok(()) => super::tell(text.trim()),
+        Err(_) => super::tell(format_args!("{error:?}")),
     }
 }
 

@@ -136,6 +136,12 @@ fn say(line: impl std::fmt::Display) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
 
+/// Prints a line to standard error, with the same indifference: `2>&1 | head` must not end a run.
+fn tell(line: impl std::fmt::Display) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
 /// What the library has to say goes to standard error; `STRANDLINE_LOG` asks for more.
 fn listen_to_warnings() {
     use std::io::IsTerminal;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::interrupt::Interrupt;
-use super::{ProgressFormat, ProjectFolder, progress, read_text};
+use super::{ProgressFormat, ProjectFolder, progress, read_text, tell};
 use crate::batch::BatchId;
 use crate::engine::closing::Closing;
 use crate::engine::handle::StreamingQuery;
@@ -95,10 +95,10 @@ impl Run {
             run_to_the_end(&pipeline, &running, &interrupt, start)?;
             let idle = running.queries().iter().all(|query| query.last_progress().is_none());
             if idle && format == ProgressFormat::Plain {
-                eprintln!("note: nothing new, all queries are up to date");
+                tell("note: nothing new, all queries are up to date");
             }
             if self.crash_at.is_some() {
-                eprintln!("note: the run has ended before the moment to crash at");
+                tell("note: the run has ended before the moment to crash at");
             }
             Ok(())
         } else {
@@ -106,7 +106,7 @@ impl Run {
                 start(query)?;
             }
             if format == ProgressFormat::Plain {
-                eprintln!("note: waiting for files; Ctrl-C ends the run after the batch it is in");
+                tell("note: waiting for files; Ctrl-C ends the run after the batch it is in");
             }
             running.wait_for_all()
         }
@@ -119,7 +119,7 @@ impl Run {
         let mut query = pipeline.open(planned)?;
         let name = planned.name.clone();
         if let Some(resumed) = query.resumed() {
-            eprintln!("note: {name}: {resumed}");
+            tell(format_args!("note: {name}: {resumed}"));
         }
         let closing = match self.close_after_idle {
             Some(limit) => Closing::AfterIdle(limit),
@@ -127,9 +127,9 @@ impl Run {
             None => Closing::Never,
         };
         if closing != Closing::Never && !query.holds_back() {
-            eprintln!(
+            tell(format_args!(
                 "note: {name}: no result waits for the watermark, so nothing is to be closed"
-            );
+            ));
         }
         query.close_stream(closing);
         if let Some(point) = self.crash_at {
@@ -148,14 +148,14 @@ impl Run {
 /// with SIGKILL needs unsafe code or another program; `abort` ends by SIGABRT, which nobody here
 /// catches, and leaves the same files.
 fn crash(query: &str, step: Step, batch: BatchId) -> ! {
-    eprintln!("crash: {query}: right after step {step} of batch {batch}, as by kill -9");
+    tell(format_args!("crash: {query}: right after step {step} of batch {batch}, as by kill -9"));
     std::process::abort()
 }
 
 fn announce_inferred(pipeline: &Pipeline) {
     for table in pipeline.tables.iter().filter(|table| table.inferred) {
         let columns = crate::sql::ddl(&table.schema);
-        eprintln!("note: columns of {}, inferred: {columns}", table.definition.name);
+        tell(format_args!("note: columns of {}, inferred: {columns}", table.definition.name));
     }
 }
 
