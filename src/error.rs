@@ -20,12 +20,22 @@ pub enum Kind {
     Usage,
     /// The SQL text is wrong, or asks for what a stream cannot do. Exit code 2.
     Sql,
-    /// The input is missing, unreadable or not what was declared. Exit code 1.
+    /// A value, or an input, is not what the query can work with. Exit code 1.
     Input,
-    /// The disk, a table or a checkpoint said no. Exit code 1.
+    /// The query or its settings do not fit the checkpoint that is there. Exit code 10.
+    Changed,
+    /// The checkpoint or the state in it is damaged. Exit code 11.
+    Checkpoint,
+    /// Another process runs the query. Exit code 12.
+    InUse,
+    /// The table is not as the checkpoint knows it, or cannot be written to. Exit code 13.
+    Sink,
+    /// A file that a batch was to read is missing or has changed. Exit code 14.
+    Files,
+    /// The disk or the operating system said no. Exit code 15.
     Storage,
-    /// Somebody else changed what this query owns. Exit code 1.
-    Conflict,
+    /// A limit that was set, or the machine's, is reached. Exit code 16.
+    Limit,
     /// A rule that the program itself guarantees does not hold: a bug of ours. Exit code 70.
     Internal,
 }
@@ -107,19 +117,44 @@ impl Error {
         Self::new(Kind::Sql, condition, message)
     }
 
-    /// The input is missing, unreadable or not what was declared.
+    /// A value, or an input, is not what the query can work with.
     pub fn input(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::new(Kind::Input, condition, message)
     }
 
-    /// The disk, a table or a checkpoint said no.
+    /// The query or its settings do not fit the checkpoint that is there.
+    pub fn changed(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Kind::Changed, condition, message)
+    }
+
+    /// The checkpoint or the state in it is damaged.
+    pub fn checkpoint(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Kind::Checkpoint, condition, message)
+    }
+
+    /// Another process runs the query.
+    pub fn in_use(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Kind::InUse, condition, message)
+    }
+
+    /// The table is not as the checkpoint knows it, or cannot be written to.
+    pub fn sink(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Kind::Sink, condition, message)
+    }
+
+    /// A file that a batch was to read is missing or has changed.
+    pub fn files(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Kind::Files, condition, message)
+    }
+
+    /// The disk or the operating system said no.
     pub fn storage(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
         Self::new(Kind::Storage, condition, message)
     }
 
-    /// Somebody else changed what this query owns.
-    pub fn conflict(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self::new(Kind::Conflict, condition, message)
+    /// A limit that was set, or the machine's, is reached.
+    pub fn limit(condition: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
+        Self::new(Kind::Limit, condition, message)
     }
 
     /// A bug of ours. The message says which rule does not hold.
@@ -134,7 +169,12 @@ impl Error {
     /// missing permission each name their own fix.
     pub fn io(doing: &str, path: &Path, error: std::io::Error) -> Self {
         use std::io::ErrorKind as K;
+        const TOO_MANY_OPEN: [Option<i32>; 2] = [Some(23), Some(24)];
         let (condition, hint) = match error.kind() {
+            _ if TOO_MANY_OPEN.contains(&error.raw_os_error()) => (
+                "TOO_MANY_OPEN_FILES",
+                "raise the limit (ulimit -n), or close what else is open, and start again",
+            ),
             K::NotFound => ("PATH_NOT_FOUND", "check the path, or create it"),
             K::PermissionDenied => (
                 "PERMISSION_DENIED",
@@ -223,7 +263,14 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self.0.kind {
             Kind::Usage | Kind::Sql => 2,
-            Kind::Input | Kind::Storage | Kind::Conflict => 1,
+            Kind::Input => 1,
+            Kind::Changed => 10,
+            Kind::Checkpoint => 11,
+            Kind::InUse => 12,
+            Kind::Sink => 13,
+            Kind::Files => 14,
+            Kind::Storage => 15,
+            Kind::Limit => 16,
             Kind::Internal => 70,
         }
     }

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod durable;
 pub mod engine;
 pub mod error;
+pub mod fault;
 pub mod generate;
 mod json;
 pub mod operators;

@@ -29,16 +29,18 @@ impl Shell {
     }
 
     pub fn run(&self, line: &str) -> Said {
-        self.run_words(&line.split_whitespace().collect::<Vec<_>>())
+        self.run_with(&[], line)
+    }
+
+    /// Runs with these variables in the environment.
+    pub fn run_with(&self, variables: &[(&str, &str)], line: &str) -> Said {
+        let mut command = self.command(&line.split_whitespace().collect::<Vec<_>>());
+        command.envs(variables.iter().copied());
+        Said::of(command)
     }
 
     fn run_words(&self, arguments: &[&str]) -> Said {
-        let output = self.command(arguments).output().unwrap();
-        Said {
-            code: output.status.code().unwrap_or(-1),
-            out: String::from_utf8(output.stdout).unwrap(),
-            err: String::from_utf8(output.stderr).unwrap(),
-        }
+        Said::of(self.command(arguments))
     }
 
     /// Runs what must work; gives what was printed.
@@ -70,6 +72,15 @@ impl Shell {
 }
 
 impl Said {
+    fn of(mut command: Command) -> Self {
+        let output = command.output().unwrap();
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8(output.stdout).unwrap(),
+            err: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
     pub fn worked(self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.out
@@ -283,7 +294,7 @@ fn the_second_process_on_a_checkpoint_is_refused() {
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(line.contains("copy"), "{line}");
-    second.failed(1, &["[CHECKPOINT_LOCKED]", "help:"]);
+    second.failed(12, &["[CHECKPOINT_LOCKED]", "help:"]);
     // What the first one held is free again, though it was killed.
     shell.works("run pipeline.sql --available-now");
     assert_eq!(shell.ask("SELECT count(*) FROM copy"), "2");

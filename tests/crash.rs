@@ -110,10 +110,51 @@ fn crash_after_crash_each_batch_is_there_once() {
 }
 
 #[test]
+fn a_crash_between_two_calls_to_the_disk_changes_nothing() {
+    for file in ["metadata", "offsets", "state", "data", "log", "rejected-log", "commits"] {
+        let shell = project();
+        // A batch that is run again replaces its state.
+        let appear = if file == "state" { "rename" } else { "link" };
+        for call in ["write", "sync", appear, "sync-folder"] {
+            let died = shell.run(&format!("{RUN} --crash-at {file}.{call}"));
+            let struck = format!("crash: before {file}.{call}, as by kill -9");
+            // The checkpoint is made once: after its link it is there.
+            let is_made = file == "metadata" && call == "sync-folder";
+            assert!(is_made || died.code == -1 && died.err.contains(&struck), "{died:?}");
+        }
+        shell.works(RUN);
+        assert_eq!(counts(&shell), COUNTS, "{file}");
+    }
+}
+
+#[test]
+fn a_disk_that_refuses_once_costs_a_start_and_nothing_else() {
+    let shell = project();
+    for (error, condition) in [
+        ("ENOSPC@offsets.write#2", "DISK_FULL"),
+        ("EIO@state.sync#2", "IO_ERROR"),
+        ("EACCES@data.write", "PERMISSION_DENIED"),
+        ("EROFS@log.link", "READ_ONLY_FILE_SYSTEM"),
+        ("EMFILE@commits.write", "TOO_MANY_OPEN_FILES"),
+    ] {
+        let said = shell.run_with(&[("STRANDLINE_FAULT", error)], RUN);
+        let struck = format!("fault: {}", error.split('#').next().unwrap().replace('@', " at "));
+        said.failed(15, &[&struck, condition, "query 'counts'"]);
+    }
+    shell.works(RUN);
+    assert_eq!(counts(&shell), COUNTS);
+}
+
+#[test]
 fn a_moment_that_is_none_is_named() {
     let shell = project();
-    for (point, said) in [("11", "no step '11'"), ("fly@1", "no step 'fly'"), ("7@x", "'x' is not")]
-    {
+    for (point, said) in [
+        ("11", "no step '11'"),
+        ("fly@1", "no step 'fly'"),
+        ("7@x", "'x' is not"),
+        ("offsets.fly", "no point 'offsets.fly'"),
+        ("offsets.link#0", "'0' is not a number from 1"),
+    ] {
         shell.run(&format!("{RUN} --crash-at {point}")).failed(2, &[said, "help"]);
     }
     let late = shell.run(&format!("{RUN} --crash-at 7@99"));

@@ -10,8 +10,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The words that everyone uses. They know only each other.
-const WORDS: &[&str] =
-    &["error", "time", "calendar", "durable", "json", "batch", "plan", "progress", "window"];
+const WORDS: &[&str] = &[
+    "error", "time", "calendar", "durable", "fault", "json", "batch", "plan", "progress", "window",
+];
 
 /// The stations on the data's way: they know the words, and never a neighbour.
 const STATIONS: &[&str] = &["generate", "sql", "sources", "sinks", "state", "checkpoint"];

@@ -130,14 +130,14 @@ pub(super) fn sealed(kind: &str, value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 pub(super) fn foreign(path: &Path, why: &str) -> Error {
-    Error::storage("CHECKPOINT_FORMAT", format!("{} cannot be read: {why}", path.display()))
+    Error::checkpoint("CHECKPOINT_FORMAT", format!("{} cannot be read: {why}", path.display()))
         .hint("run the version of strandline that wrote it, or a newer one")
 }
 
 /// A checkpoint that does not hold what it must; `what` names the file.
 pub(super) fn corrupt(folder: &Path, what: impl std::fmt::Display) -> Error {
     let folder = folder.display();
-    Error::storage("CHECKPOINT_CORRUPT", format!("the checkpoint {folder} is damaged: {what}"))
+    Error::checkpoint("CHECKPOINT_CORRUPT", format!("the checkpoint {folder} is damaged: {what}"))
         .hint(format!(
             "restore {folder} from a copy; or start over: remove it and the query's output table, \
              and everything is read again"
@@ -190,7 +190,7 @@ impl BatchLog {
     ) -> Result<()> {
         let path = self.path(batch);
         if !disk.create(&path, &sealed(self.kind, value)?)? {
-            return Err(Error::conflict(
+            return Err(Error::in_use(
                 "CONCURRENT_STREAM_LOG_UPDATE",
                 format!("batch {batch} is decided already: {} is there", path.display()),
             )

@@ -228,7 +228,7 @@ fn create(folder: &Path, disk: Disk, pinned: &Pinned) -> Result<Metadata> {
     if disk.create(&folder.join(METADATA), &bytes)? {
         Ok(metadata)
     } else {
-        Err(Error::conflict(
+        Err(Error::in_use(
             "CONCURRENT_STREAM_LOG_UPDATE",
             format!("another process has just made {}", folder.display()),
         )
@@ -243,7 +243,7 @@ fn lock(folder: &Path) -> Result<Lock> {
     let me = format!("process {} on {host}\n", std::process::id());
     Lock::take(&folder.join("LOCK"), &me)?.map_err(|holder| {
         let holder = if holder.is_empty() { "another process".to_string() } else { holder };
-        Error::conflict("CHECKPOINT_LOCKED", format!("{} is in use by {holder}", folder.display()))
+        Error::in_use("CHECKPOINT_LOCKED", format!("{} is in use by {holder}", folder.display()))
             .hint(
                 "stop that process, or wait for its end, then start again; the lock goes with it, \
              there is nothing to remove",

@@ -40,7 +40,7 @@ impl Pinned {
             return Ok(());
         }
         let (folder, changes) = (checkpoint.display(), changes.join("; "));
-        Err(Error::storage(
+        Err(Error::changed(
             "CHECKPOINT_QUERY_CHANGED",
             format!("the query is not the one that {folder} was made for: {changes}"),
         )

@@ -59,7 +59,7 @@ impl View {
                 return Ok(Some(view));
             }
         }
-        Err(Error::conflict(
+        Err(Error::in_use(
             "CHECKPOINT_CHANGES",
             format!("{} changed faster than it could be read", folder.display()),
         )

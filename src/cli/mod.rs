@@ -1,12 +1,13 @@
 //! Command line: people.
 //!
 //! The only part that prints. It *takes* what was typed, *calls* the engine, the generator and the
-//! tables, and *gives* text for people or JSON for programs, and an exit code: 0 fine, 1 the run
-//! failed, 2 wrong usage or wrong SQL, 4 a test failed, 70 a bug of ours, 130 interrupted twice.
+//! tables, and *gives* text for people or JSON for programs, and an exit code: 0 fine, 4 a test
+//! failed, 130 interrupted twice, and those of an error ([`crate::error::Kind`]).
 
 mod ask;
 mod demo;
 mod explain;
+mod fault;
 mod generate;
 mod interrupt;
 mod message;
@@ -72,6 +73,23 @@ enum Command {
     Test(test::Test),
 }
 
+impl Command {
+    fn run(self) -> Result<ExitCode> {
+        let done = match self {
+            Command::Demo(command) => command.run(),
+            Command::Generate(command) => command.run(),
+            Command::Run(command) => command.run(),
+            Command::Sql(command) => command.run(),
+            Command::Explain(command) => command.run(),
+            Command::Replay(command) => command.run(),
+            Command::WhatIf(command) => command.run(),
+            Command::Test(command) => return command.run(),
+            Command::Why(command) => command.run(),
+        };
+        done.map(|()| ExitCode::SUCCESS)
+    }
+}
+
 /// How batches are reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ProgressFormat {
@@ -112,17 +130,8 @@ impl ProjectFolder {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     listen_to_warnings();
-    let result = match arguments.command {
-        Command::Demo(command) => command.run().map(|()| ExitCode::SUCCESS),
-        Command::Generate(command) => command.run().map(|()| ExitCode::SUCCESS),
-        Command::Run(command) => command.run().map(|()| ExitCode::SUCCESS),
-        Command::Sql(command) => command.run().map(|()| ExitCode::SUCCESS),
-        Command::Explain(command) => command.run().map(|()| ExitCode::SUCCESS),
-        Command::Replay(command) => command.run().map(|()| ExitCode::SUCCESS),
-        Command::WhatIf(command) => command.run().map(|()| ExitCode::SUCCESS),
-        Command::Test(command) => command.run(),
-        Command::Why(command) => command.run().map(|()| ExitCode::SUCCESS),
-    };
+    let result = fault::plan_from_environment().and_then(|()| arguments.command.run());
+    fault::tell_passed();
     result.unwrap_or_else(|error| {
         message::show(&error);
         ExitCode::from(error.exit_code())

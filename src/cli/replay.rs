@@ -389,7 +389,7 @@ impl Tally {
             Some(Outcome::Unknown(why)) if self.different.is_empty() => return Err(why),
             Some(Outcome::Different(_)) if self.different.is_empty() => {
                 let what = format!("the table of '{query}' holds other rows than its batches gave");
-                return Err(Error::conflict("REPLAY_DIFFERS", what).hint(HINT));
+                return Err(Error::input("REPLAY_DIFFERS", what).hint(HINT));
             }
             _ => {}
         }
@@ -398,7 +398,7 @@ impl Tally {
             "{} of '{query}' gave other rows than the table holds, the first of them batch {first}",
             counted(self.different.len() as u64, "batch", "batches")
         );
-        Err(Error::conflict("REPLAY_DIFFERS", what).hint(HINT))
+        Err(Error::input("REPLAY_DIFFERS", what).hint(HINT))
     }
 }
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::fault::{self, CrashAt};
 use super::interrupt::Interrupt;
 use super::{ProgressFormat, ProjectFolder, progress, read_text, tell};
-use crate::batch::BatchId;
 use crate::engine::closing::Closing;
 use crate::engine::handle::StreamingQuery;
 use crate::engine::pipeline::{Pipeline, PlannedQuery};
 use crate::engine::query::Query;
-use crate::engine::steps::{CrashPoint, Step};
 use crate::engine::trigger::{Trigger, duration};
 use crate::error::Result;
 
@@ -37,7 +36,9 @@ their own that stand in the checkpoint. Rows that come after that and are older 
 
 Crashing: the steps of a batch are 1 ask, 2 decide, 3 read, 4 event-time, 5 quality, 6 operate,
 7 seal, 8 write, 9 commit, 10 report (src/README.md says what each does). The process dies right
-after the step, with no clean-up; the next start says what it found and what it does again.")]
+after the step, with no clean-up; the next start says what it found and what it does again.
+Finer points lie before each call that touches the disk: offsets.link, state.sync#3 (the third time)
+(docs/reliability.md names them).")]
 pub struct Run {
     /// The pipeline file.
     pipeline: PathBuf,
@@ -56,9 +57,10 @@ pub struct Run {
     /// When nothing has come for so long, let out what still waits for the watermark, and go on
     #[arg(long, value_name = "INTERVAL", conflicts_with_all = ["available_now", "once"], value_parser = duration)]
     close_after_idle: Option<Duration>,
-    /// Die right after this step of a batch, as by kill -9 [default for BATCH: the first to take it]
-    #[arg(long, value_name = "STEP[@BATCH]")]
-    crash_at: Option<CrashPoint>,
+    /// Die right after this step of a batch, as by kill -9 [default for BATCH: the first to take it];
+    /// or right before a call that touches the disk
+    #[arg(long, value_name = "STEP[@BATCH] | POINT[#TIME]")]
+    crash_at: Option<CrashAt>,
     /// How batches are reported.
     #[arg(long, value_enum, default_value = "plain")]
     progress: ProgressFormat,
@@ -69,6 +71,9 @@ pub struct Run {
 impl Run {
     /// Runs the command.
     pub fn run(self) -> Result<()> {
+        if let Some(CrashAt::Point(moment)) = &self.crash_at {
+            fault::die_at(moment.clone());
+        }
         let project = self.project.open()?;
         let text = read_text(&self.pipeline)?;
         let name = self.pipeline.display().to_string();
@@ -132,24 +137,16 @@ impl Run {
             ));
         }
         query.close_stream(closing);
-        if let Some(point) = self.crash_at {
+        if let Some(CrashAt::Step(point)) = self.crash_at {
             query.after_each_step(Box::new(move |step, batch| {
                 if point.is(step, batch) {
-                    crash(&name, step, batch);
+                    fault::crash_after(&name, step, batch);
                 }
                 Ok(())
             }));
         }
         Ok(query)
     }
-}
-
-/// Ends this process at once: nothing is flushed, let go or tidied away. To be killed by oneself
-/// with SIGKILL needs unsafe code or another program; `abort` ends by SIGABRT, which nobody here
-/// catches, and leaves the same files.
-fn crash(query: &str, step: Step, batch: BatchId) -> ! {
-    tell(format_args!("crash: {query}: right after step {step} of batch {batch}, as by kill -9"));
-    std::process::abort()
 }
 
 fn announce_inferred(pipeline: &Pipeline) {

@@ -377,7 +377,7 @@ fn check_sink(recovery: &Recovery, sink: &mut dyn Sink) -> Result<Option<BatchId
     let table = sink.description();
     let show = |batch: Option<BatchId>| batch.map_or("none".to_string(), |b| b.to_string());
     if held > decided {
-        return Err(Error::conflict(
+        return Err(Error::sink(
             "SINK_AHEAD",
             format!(
                 "{table} holds batch {} of this query, but the checkpoint knows batches up to {}",
@@ -391,7 +391,7 @@ fn check_sink(recovery: &Recovery, sink: &mut dyn Sink) -> Result<Option<BatchId
         ));
     }
     if held < committed {
-        return Err(Error::conflict(
+        return Err(Error::sink(
             "SINK_BEHIND",
             format!(
                 "the checkpoint has committed batches up to {}, but {table} holds batches up to {}",

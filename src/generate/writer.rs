@@ -47,7 +47,7 @@ pub(crate) fn write_batch(folder: &Path, number: u64, bytes: &[u8]) -> Result<Pa
     if disk().create(&path, bytes)? {
         return Ok(path);
     }
-    Err(Error::conflict("PATH_ALREADY_EXISTS", format!("{} is there already", path.display()))
+    Err(Error::storage("PATH_ALREADY_EXISTS", format!("{} is there already", path.display()))
         .hint("another generator writes into this folder: stop one, or give --out another folder"))
 }
 

@@ -39,7 +39,7 @@ impl World {
                 return Ok(());
             }
             *died.lock().unwrap_or_else(PoisonError::into_inner) = Some((step, batch));
-            Err(Error::conflict(CUT_OFF, "the process was cut off"))
+            Err(Error::storage(CUT_OFF, "the process was cut off"))
         }));
         let mut reports = vec![];
         match step_on(query, &mut reports) {

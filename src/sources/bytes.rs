@@ -93,7 +93,7 @@ pub(super) fn unpack(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
             Box::new(zstd::stream::read::Decoder::new(packed).map_err(|e| damaged(path, e))?)
         }
         "lz4" | "snappy" | "xz" => {
-            return Err(Error::input(
+            return Err(Error::files(
                 "FAILED_READ_FILE.NO_HINT",
                 format!("{} cannot be unpacked", path.display()),
             )
@@ -109,7 +109,7 @@ pub(super) fn unpack(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
 }
 
 fn damaged(path: &Path, error: io::Error) -> Error {
-    Error::input("FAILED_READ_FILE.NO_HINT", format!("cannot unpack {}: {error}", path.display()))
+    Error::files("FAILED_READ_FILE.NO_HINT", format!("cannot unpack {}: {error}", path.display()))
         .hint("the file is damaged or not what its ending says: write it again, or take it away")
         .caused_by(error)
 }

@@ -216,7 +216,7 @@ impl DeltaSource {
                 return Err(self.cleaned(at.version));
             }
             if newest.is_none_or(|newest| newest + 1 < at.version) {
-                return Err(Error::input(
+                return Err(Error::files(
                     "DELTA_TABLE_ID_MISMATCH",
                     format!(
                         "{} has fewer versions than this query has read: it is another table now",
@@ -233,7 +233,7 @@ impl DeltaSource {
     }
 
     fn cleaned(&self, version: Version) -> Error {
-        Error::input(
+        Error::files(
             "DELTA_LOG_FILE_NOT_FOUND_FOR_STREAMING_SOURCE",
             format!("the log of {} does not have version {version} any more", self.log.shown()),
         )
@@ -374,7 +374,7 @@ fn positions(take: &Take) -> Result<(Position, Position)> {
     let from = take.get("from").and_then(Position::from_json);
     let to = take.get("to").and_then(Position::from_json);
     from.zip(to).ok_or_else(|| {
-        Error::storage(
+        Error::checkpoint(
             "CHECKPOINT_UNREADABLE",
             format!("a batch was decided with something that is no range of versions: {take}"),
         )

@@ -235,7 +235,7 @@ impl DeltaLog {
     }
 
     fn damaged(&self, version: Version, error: serde_json::Error) -> Error {
-        Error::storage(
+        Error::files(
             "DELTA_LOG_DAMAGED",
             format!("the log of {} cannot be read at version {version}: {error}", self.shown),
         )

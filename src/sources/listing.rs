@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use super::glob::Glob;
 use super::options::Options;
 use crate::error::{Error, Result};
+use crate::fault;
 
 /// Which files of a folder are input.
 #[derive(Debug, Clone)]
@@ -131,6 +132,7 @@ pub(super) fn names(
     filter: &Filter,
     seen: &dyn Fn(&Path) -> bool,
 ) -> io::Result<Vec<PathBuf>> {
+    fault::before_input("list")?;
     let mut found = Vec::new();
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((below, level)) = folders.pop() {

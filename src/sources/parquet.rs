@@ -33,7 +33,7 @@ pub(super) fn read(
 ) -> Result<Vec<RecordBatch>> {
     let file = File::open(path).map_err(|e| cannot_open(shown, e))?;
     let damaged = |e: String| {
-        Error::input("FAILED_READ_FILE.NO_HINT", format!("cannot read {shown}: {e}"))
+        Error::files("FAILED_READ_FILE.NO_HINT", format!("cannot read {shown}: {e}"))
             .hint("the file is damaged or no Parquet file: write it again, or take it away")
     };
     // Types as Parquet has them, not as the writer's Arrow schema wishes (views, dictionaries).
@@ -95,10 +95,10 @@ fn typed(array: &ArrayRef, field: &Field) -> Result<ArrayRef> {
 fn cannot_open(shown: &str, error: std::io::Error) -> Error {
     match error.kind() {
         ErrorKind::NotFound => {
-            Error::input("SOURCE_FILE_MISSING", format!("the file {shown} is gone"))
+            Error::files("SOURCE_FILE_MISSING", format!("the file {shown} is gone"))
                 .hint("was the table vacuumed or the folder cleaned? put the file back")
         }
-        _ => Error::input("SOURCE_FILE_UNREADABLE", format!("cannot read {shown}: {error}"))
+        _ => Error::files("SOURCE_FILE_UNREADABLE", format!("cannot read {shown}: {error}"))
             .hint("when the cause is gone, start again: the run continues where it stopped"),
     }
 }
@@ -110,7 +110,7 @@ pub(super) fn schema(path: &Path, shown: &str) -> Result<SchemaRef> {
     ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
         .map(|builder| micros(builder.schema()))
         .map_err(|e| {
-            Error::input("FAILED_READ_FILE.NO_HINT", format!("cannot read {shown}: {e}"))
+            Error::files("FAILED_READ_FILE.NO_HINT", format!("cannot read {shown}: {e}"))
                 .hint("the file is damaged or no Parquet file")
         })
 }

@@ -139,7 +139,7 @@ fn open_delta(project: &Path, path: &str, schema: Option<SchemaRef>) -> Result<(
 }
 
 fn cannot_read(file: &Path, error: std::io::Error) -> Error {
-    Error::input("SOURCE_FILE_UNREADABLE", format!("cannot read {}: {error}", file.display()))
+    Error::files("SOURCE_FILE_UNREADABLE", format!("cannot read {}: {error}", file.display()))
         .hint("when the cause is gone, start again")
         .caused_by(error)
 }

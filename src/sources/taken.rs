@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::Take;
 use crate::error::{Error, Result};
+use crate::fault;
 
 /// A file that a batch takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,8 @@ pub(super) fn read_exactly(project: &Path, taken: &Taken, bytes: &mut Vec<u8>) -
 
 /// A file must be as its decision says.
 pub(super) fn check_unchanged(project: &Path, taken: &Taken) -> Result<()> {
-    let about = fs::metadata(project.join(&taken.path)).map_err(|e| unreadable(taken, e))?;
+    let about = fault::before_input("read").and_then(|()| fs::metadata(project.join(&taken.path)));
+    let about = about.map_err(|e| unreadable(taken, e))?;
     let modified = about.modified().map(millis).map_err(|e| unreadable(taken, e))?;
     if !about.is_file() || about.len() != taken.size || modified != taken.mtime {
         return Err(changed(taken));
@@ -52,19 +54,19 @@ pub(super) fn check_unchanged(project: &Path, taken: &Taken) -> Result<()> {
 fn unreadable(taken: &Taken, error: std::io::Error) -> Error {
     let shown = taken.path.display();
     match error.kind() {
-        ErrorKind::NotFound => Error::input(
+        ErrorKind::NotFound => Error::files(
             "SOURCE_FILE_MISSING",
             format!("the file {shown} belongs to this batch, but it is gone"),
         )
         .hint("put it back as it was, and start again: the run continues where it stopped"),
-        _ => Error::input("SOURCE_FILE_UNREADABLE", format!("cannot read {shown}: {error}"))
+        _ => Error::files("SOURCE_FILE_UNREADABLE", format!("cannot read {shown}: {error}"))
             .hint("when the cause is gone, start again: the run continues where it stopped")
             .caused_by(error),
     }
 }
 
 fn changed(taken: &Taken) -> Error {
-    Error::input(
+    Error::files(
         "SOURCE_FILE_CHANGED",
         format!(
             "the file {} belongs to this batch with {} bytes, but it was changed since",
@@ -130,7 +132,7 @@ pub fn taken_files(take: &Take) -> Result<Vec<Taken>> {
     let files = take.get("files").and_then(Take::as_array);
     let files = files.and_then(|files| files.iter().map(Taken::from_json).collect());
     files.ok_or_else(|| {
-        Error::storage(
+        Error::checkpoint(
             "CHECKPOINT_UNREADABLE",
             format!("a batch was decided with something that is no list of files: {take}"),
         )

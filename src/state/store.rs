@@ -371,7 +371,7 @@ impl StateStore {
                                query's checkpoint folder and its output table";
         let path = self.path(kind, batch);
         let Some(bytes) = durable::read(&path)? else {
-            return Err(Error::storage(
+            return Err(Error::checkpoint(
                 "STATE_FILE_MISSING",
                 format!("{} is needed to know the state again, and is not there", path.display()),
             )
@@ -379,12 +379,12 @@ impl StateStore {
         };
         match file::replay(kind, batch, &bytes, &mut self.table)? {
             Ok(()) => Ok(bytes.len() as u64),
-            Err(why @ Unusable::Corrupt(_)) => Err(Error::storage(
+            Err(why @ Unusable::Corrupt(_)) => Err(Error::checkpoint(
                 "STATE_FILE_CORRUPT",
                 format!("{} is damaged: {why}", path.display()),
             )
             .hint(WAY_OUT)),
-            Err(why @ Unusable::Different(_)) => Err(Error::storage(
+            Err(why @ Unusable::Different(_)) => Err(Error::changed(
                 "STATE_SCHEMA_CHANGED",
                 format!("{} does not belong to this query: {why}", path.display()),
             )

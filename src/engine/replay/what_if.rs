@@ -232,7 +232,7 @@ fn recorded(checkpoint: &Path, streams: usize) -> Result<Option<Vec<Offsets>>> {
     if batches.iter().any(|batch| batch.sources.len() != streams) {
         let folder = checkpoint.display();
         let what = format!("{folder} is of a query that reads another number of streams");
-        return Err(Error::storage("CHECKPOINT_QUERY_CHANGED", what)
+        return Err(Error::changed("CHECKPOINT_QUERY_CHANGED", what)
             .hint("give the changed query another name: then its files are taken as it would"));
     }
     Ok(Some(batches).filter(|batches| !batches.is_empty()))

@@ -42,7 +42,7 @@ impl From<Add> for LiveFile {
 
 /// Rows of a file were deleted in another file, which this writer does not read.
 pub(super) fn deletion_vector(path: &str) -> Error {
-    Error::conflict(
+    Error::sink(
         "DELTA_UNSUPPORTED_DELETION_VECTOR",
         format!("rows of {path} were deleted by another program with a deletion vector"),
     )
@@ -100,7 +100,7 @@ impl Log {
         // running query would otherwise get a commit behind a gap, which no reader ever sees.
         let newest = commit_path(&self.table, self.version);
         if !newest.exists() {
-            return Err(Error::conflict(
+            return Err(Error::sink(
                 "DELTA_TABLE_REPLACED",
                 format!(
                     "{} is gone: the table was deleted or replaced while the query ran",
@@ -147,7 +147,7 @@ impl Log {
 }
 
 fn changed(condition: &'static str, what: &str, path: &Path, version: u64) -> Error {
-    Error::conflict(
+    Error::sink(
         condition,
         format!(
             "version {version} changed the table's {what} while the query ran ({})",
@@ -160,7 +160,7 @@ fn changed(condition: &'static str, what: &str, path: &Path, version: u64) -> Er
 /// The lines of a whole commit; a file that is not one is named.
 pub(super) fn lines(bytes: &[u8], path: &Path) -> Result<Vec<Line>> {
     let torn = |why: String| {
-        Error::storage("DELTA_LOG_TORN", format!("{} is not a whole commit: {why}", path.display()))
+        Error::sink("DELTA_LOG_TORN", format!("{} is not a whole commit: {why}", path.display()))
             .hint("a power cut can leave such a file; remove it if it is the newest one, else restore it")
     };
     let lines = bytes

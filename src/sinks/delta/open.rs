@@ -152,11 +152,8 @@ pub(super) fn load(disk: Disk, path: &Path, app_id: &str, mode: OutputMode) -> R
 /// Refuses a table whose rules this writer does not keep.
 fn check_writable(path: &Path, mode: OutputMode, protocol: &Value, metadata: &Value) -> Result<()> {
     let refused = |what: String| {
-        Err(Error::conflict(
-            "DELTA_UNSUPPORTED_TABLE",
-            format!("the table {} {what}", path.display()),
-        )
-        .hint("write into another table: strandline makes a plain one where there is none"))
+        Err(Error::sink("DELTA_UNSUPPORTED_TABLE", format!("the table {} {what}", path.display()))
+            .hint("write into another table: strandline makes a plain one where there is none"))
     };
     if metadata["partitionColumns"].as_array().is_some_and(|columns| !columns.is_empty()) {
         return refused("is partitioned".into());

@@ -67,7 +67,7 @@ pub(super) fn write(
 /// types, and one that the file lacks is NULL, as the protocol says.
 pub(super) fn read(path: &Path, wanted: &SchemaRef) -> Result<RecordBatch> {
     let failed = |e: ParquetError| {
-        Error::storage("FAILED_READ_FILE", format!("cannot read {}: {e}", path.display()))
+        Error::sink("FAILED_READ_FILE", format!("cannot read {}: {e}", path.display()))
             .hint("the file belongs to the table; restore it from a copy")
     };
     let file = File::open(path).map_err(|e| Error::io("read", path, e))?;

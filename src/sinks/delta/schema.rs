@@ -127,7 +127,7 @@ pub(super) fn check_agreement(table: &Schema, query: &Schema, name: &str) -> Res
     if differences.is_empty() {
         return Ok(());
     }
-    Err(Error::conflict(
+    Err(Error::sink(
         "DELTA_SCHEMA_MISMATCH",
         format!("the table {name} does not fit the query: {}", differences.join("; ")),
     )

@@ -151,7 +151,7 @@ impl Written {
             }
             let what =
                 format!("{table} does not hold batch {batch}, which the checkpoint calls done");
-            return Err(Error::conflict(BATCH_MISSING, what)
+            return Err(Error::sink(BATCH_MISSING, what)
                 .hint("the table was replaced or set back since: bring the right one back"));
         };
         Ok(BatchRows {
@@ -171,7 +171,7 @@ impl Written {
         let more = self.batches.last_key_value().is_some_and(|(newest, _)| *newest >= batches);
         if more || found.log.version() != self.newest {
             let what = format!("{} goes on while it is compared", self.table.display());
-            return Err(Error::conflict("DELTA_TABLE_GOES_ON", what)
+            return Err(Error::sink("DELTA_TABLE_GOES_ON", what)
                 .hint("stop the query, or let it finish its batch, and compare again"));
         }
         let files: Vec<String> = found.files.into_iter().map(|file| file.path).collect();

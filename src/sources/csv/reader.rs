@@ -158,7 +158,7 @@ impl CsvReader {
                 });
             }
             Mode::FailFast => {
-                return Err(Error::input(
+                return Err(Error::files(
                     "FAILED_READ_FILE.NO_HINT",
                     format!("{file}, line {}: {reason}", record.line),
                 )

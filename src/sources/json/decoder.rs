@@ -230,7 +230,7 @@ impl JsonDecoder {
     }
 
     fn refused(&self, file: &str, line: &Line, reason: &str) -> Error {
-        Error::input("FAILED_READ_FILE.NO_HINT", format!("{file}, line {}: {reason}", line.number))
+        Error::files("FAILED_READ_FILE.NO_HINT", format!("{file}, line {}: {reason}", line.number))
             .hint("mend the line, or set the option mode to 'PERMISSIVE' to get NULLs instead")
     }
 

@@ -88,7 +88,7 @@ pub fn infer(files: &[PathBuf], options: &JsonOptions) -> Result<Inferred> {
                 }
                 (_, Mode::DropMalformed) => {}
                 (_, Mode::FailFast) => {
-                    return Err(Error::input(
+                    return Err(Error::files(
                         "FAILED_READ_FILE.NO_HINT",
                         format!("{}, line {}: is no JSON object", path.display(), line.number),
                     )
