@@ -6,8 +6,8 @@
 //! library that reads a clock; everything else is handed a [`Clock`], so that a test, a lesson or
 //! a replay can hold time still.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use chrono::{DateTime, SecondsFormat};
@@ -22,6 +22,12 @@ pub type Millis = i64;
 pub trait Clock: Send + Sync {
     /// The present, in milliseconds since 1970 UTC.
     fn now(&self) -> Millis;
+
+    /// Milliseconds of a watch that nobody sets and that stands still while the machine sleeps: the
+    /// difference of two is how long something took, also where the present has jumped meanwhile.
+    fn ticks(&self) -> Millis {
+        self.now()
+    }
 }
 
 /// A clock that several threads share.
@@ -34,6 +40,11 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Millis {
         chrono::Utc::now().timestamp_millis()
+    }
+
+    fn ticks(&self) -> Millis {
+        static START: OnceLock<Instant> = OnceLock::new();
+        START.get_or_init(Instant::now).elapsed().as_millis() as Millis
     }
 }
 

@@ -1,5 +1,8 @@
 //! The real binary dies at a numbered step, and the next one says what it finds and loses nothing.
 
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
 use strandline::engine::steps::Step;
 
 use crate::cli::Shell;
@@ -143,6 +146,64 @@ fn a_disk_that_refuses_once_costs_a_start_and_nothing_else() {
     }
     shell.works(RUN);
     assert_eq!(counts(&shell), COUNTS);
+}
+
+#[test]
+fn a_live_query_waits_until_the_disk_has_room_again() {
+    let shell = project();
+    let full = [("STRANDLINE_FAULT", "ENOSPC@state.write#2")];
+    let died = shell.run_with(&full, "run pipeline.sql --crash-at report@3");
+    died.failed(-1, &["[DISK_FULL]", "counts tries again in 0.1 s", "right after step 10"]);
+    shell.works(RUN);
+    assert_eq!(counts(&shell), COUNTS);
+}
+
+#[test]
+fn a_batch_that_fails_three_times_ends_the_run_and_its_files_are_named() {
+    let shell = project();
+    let broken = [("STRANDLINE_FAULT", "EIO@state.sync#2+")];
+    let said = shell.run_with(&broken, "run pipeline.sql");
+    let files = "note: batch 1 of counts reads input/events/1.json";
+    said.failed(15, &["[IO_ERROR] tried 3 times: query 'counts', batch 1", files]);
+    assert_eq!(said.err.matches("tries again in").count(), 2, "{}", said.err);
+    shell.works(RUN);
+    assert_eq!(counts(&shell), COUNTS);
+}
+
+#[test]
+fn a_panic_ends_the_run_as_a_bug_of_ours_and_commits_nothing() {
+    let shell = project();
+    let said = shell.run_with(&[("STRANDLINE_FAULT", "panic@state.write#2")], RUN);
+    said.failed(70, &["[INTERNAL_ERROR] query 'counts', batch 1: planned at state.write"]);
+    shell.works(RUN);
+    assert_eq!(counts(&shell), COUNTS);
+}
+
+#[test]
+fn who_lost_the_checkpoint_to_another_writes_nothing_more() {
+    let shell = project();
+    let mut command = shell.command(&["run", "pipeline.sql"]);
+    let mut running = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(running.stdout.take().unwrap()).lines();
+    lines.by_ref().take(5).for_each(|line| drop(line.unwrap()));
+    std::fs::remove_file(shell.0.path().join("checkpoints/counts/LOCK")).unwrap();
+    shell.write("input/events/4.json", "{\"ts\":\"2026-01-01T12:13:00Z\"}\n");
+    let ended = running.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(12));
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("[CHECKPOINT_TAKEN_OVER]"));
+    shell.works(RUN);
+    assert_eq!(counts(&shell), COUNTS.replace("1\n2\n2", "1\n2\n3"));
+}
+
+#[test]
+fn what_fast_durability_gives_up_is_said_at_the_start() {
+    let shell = project();
+    let fast = " TBLPROPERTIES ('durability' = 'fast') AS\n";
+    shell.write("pipeline.sql", &PIPELINE.replace(" AS\n", fast));
+    shell.run(RUN).failed(0, &["note: counts: durability is fast: after a power cut"]);
+    assert_eq!(counts(&shell), COUNTS);
+    shell.write("pipeline.sql", &PIPELINE.replace(" AS\n", &fast.replace("fast", "some")));
+    shell.run(RUN).failed(2, &["'some' is no value of durability", "'full' or 'fast'"]);
 }
 
 #[test]

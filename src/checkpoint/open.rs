@@ -120,6 +120,24 @@ impl Checkpoint {
         self.is_new
     }
 
+    /// An error unless this process is still the only one that may write here.
+    ///
+    /// # Errors
+    ///
+    /// `CHECKPOINT_TAKEN_OVER`: the file that this process has locked is not there any more. Whoever
+    /// made a new one may run the query, and has perhaps done what was about to be done here.
+    pub fn require_owned(&self) -> Result<()> {
+        if self.lock.is_ours() {
+            return Ok(());
+        }
+        let lock = self.folder.join("LOCK");
+        Err(Error::in_use(
+            "CHECKPOINT_TAKEN_OVER",
+            format!("{} was removed or replaced while this process held it", lock.display()),
+        )
+        .hint("make sure that no other process runs the query, then start again"))
+    }
+
     /// Whether the process that held it before was cut off: it neither ended nor failed.
     pub fn was_cut_off(&self) -> bool {
         self.lock.was_cut_off()
@@ -154,6 +172,7 @@ impl Checkpoint {
     ///
     /// `CONCURRENT_STREAM_LOG_UPDATE`: the batch is fixed already.
     pub fn write_offsets(&mut self, batch: BatchId, offsets: &Offsets) -> Result<()> {
+        self.require_owned()?;
         self.offsets.write(self.disk, batch, offsets)
     }
 
@@ -163,6 +182,7 @@ impl Checkpoint {
     ///
     /// `CONCURRENT_STREAM_LOG_UPDATE`: the batch was ended already.
     pub fn write_commit(&mut self, batch: BatchId, commit: &Commit) -> Result<()> {
+        self.require_owned()?;
         self.commits.write(self.disk, batch, commit)
     }
 

@@ -39,6 +39,8 @@ pub enum Recovery {
         previous: Watermark,
         /// See [`Commit::no_data_batch_due`].
         no_data_batch_due: bool,
+        /// The time of the batch before it, which it never falls behind.
+        last_batch_time_ms: Millis,
     },
     /// Run a decided batch again.
     Rerun {
@@ -49,6 +51,18 @@ pub enum Recovery {
         /// The watermark of the batch before it: rows are late by that one.
         previous: Watermark,
     },
+}
+
+impl Recovery {
+    /// The time of the newest batch that was decided: later ones are not before it, wherever the
+    /// machine's clock has been set meanwhile. In milliseconds; 0: there is none.
+    pub fn last_batch_time_ms(&self) -> Millis {
+        match self {
+            Recovery::Fresh => 0,
+            Recovery::Continue { last_batch_time_ms, .. } => *last_batch_time_ms,
+            Recovery::Rerun { offsets, .. } => offsets.batch_timestamp_ms,
+        }
+    }
 }
 
 /// A watermark, and the row that has set it.
@@ -112,6 +126,7 @@ fn after(
                     },
                     previous: decided.watermark(),
                     no_data_batch_due: commit.no_data_batch_due,
+                    last_batch_time_ms: decided.batch_timestamp_ms,
                 });
             }
             Found::Torn(why) => commits.set_aside(disk, newest, &why)?,

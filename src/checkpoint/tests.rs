@@ -54,6 +54,7 @@ fn done(folder: &Path, batches: u64) -> Checkpoint {
 fn planned(next: BatchId) -> Recovery {
     Recovery::Continue {
         no_data_batch_due: false,
+        last_batch_time_ms: next as i64 - 1,
         next,
         watermark: at(Some(next as i64 * 1000)),
         previous: at(Some((next as i64 - 1) * 1000)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::interrupt::Interrupt;
-use super::run::Running;
+use super::running::Running;
 use super::screen::{Board, Screen};
 use super::{ProjectFolder, progress, say};
 use crate::durable::{Disk, Durability, read};

@@ -56,8 +56,8 @@ const VARIABLE: &str = "STRANDLINE_FAULT";
 /// The word that only counts.
 const COUNT: &str = "count";
 
-/// Plans what the environment asks for: `die@POINT[#TIME]`, `ERROR@POINT[#TIME]`, and with a `+`
-/// behind it that error from then on; `count` plans nothing and tells at the end what was passed.
+/// Plans what the environment asks for: `die@POINT[#TIME]`, `panic@POINT[#TIME]`,
+/// `ERROR@POINT[#TIME]`, and with a `+` behind it that error from then on; `count` plans nothing and tells at the end what was passed.
 pub fn plan_from_environment() -> Result<()> {
     let Ok(text) = std::env::var(VARIABLE) else { return Ok(()) };
     if text == COUNT {
@@ -67,9 +67,17 @@ pub fn plan_from_environment() -> Result<()> {
     }
     let Some((action, moment)) = text.split_once('@') else { return Err(not_a_fault(&text)) };
     let from = moment.trim_end_matches('+').parse::<Moment>()?;
-    if action == "die" {
-        die_at(from);
-        return Ok(());
+    match action {
+        "die" => {
+            die_at(from);
+            return Ok(());
+        }
+        "panic" => {
+            let then = |point: &str| -> io::Error { panic!("planned at {point}") };
+            fault::plan(Plan { from: Some(from), goes_on: false, then: Box::new(then) });
+            return Ok(());
+        }
+        _ => {}
     }
     let named = ERRORS.iter().find(|(name, _)| *name == action);
     let &(name, number) = named.ok_or_else(|| not_a_fault(&text))?;
@@ -98,7 +106,7 @@ const ERRORS: [(&str, i32); 5] =
 fn not_a_fault(text: &str) -> Error {
     let errors = ERRORS.map(|(name, _)| name).join(", ");
     Error::usage("INVALID_FAULT", format!("{VARIABLE}='{text}' is not a fault")).hint(format!(
-        "write {COUNT}, or die@POINT#TIME, or one of {errors} in place of 'die', with + behind it \
-         for every later time too"
+        "write {COUNT}, die@POINT#TIME or panic@POINT#TIME, or one of {errors} in place of 'die', \
+         with + behind it for every later time too"
     ))
 }

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::error::{Error, Result};
+
+/// How long a batch may go on after the first request: whoever stops a process (a service manager,
+/// say) does not wait for ever, and a batch that is abandoned is run again.
+const PATIENCE: Duration = Duration::from_secs(9);
 
 /// Whether somebody asked the process to end.
 #[derive(Clone)]
@@ -11,7 +16,7 @@ pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Starts listening. `then` is called at the first request; the second ends the process with
-    /// exit code 130, which every checkpoint survives.
+    /// exit code 130, which every checkpoint survives, and so does the end of patience (exit code 0).
     pub fn listen(then: impl Fn() + Send + 'static) -> Result<Self> {
         let asked = Arc::new(AtomicBool::new(false));
         let flag = asked.clone();
@@ -27,8 +32,15 @@ impl Interrupt {
                     requested().await;
                     flag.store(true, Ordering::SeqCst);
                     then();
-                    requested().await;
-                    std::process::exit(130);
+                    let code = tokio::select! {
+                        () = requested() => 130,
+                        () = tokio::time::sleep(PATIENCE) => {
+                            super::tell("note: what runs does not end, and is abandoned; no \
+                                         committed batch is lost, the next start goes on");
+                            0
+                        }
+                    };
+                    std::process::exit(code);
                 })
             })
             .map_err(cannot)?;

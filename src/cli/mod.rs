@@ -16,6 +16,7 @@ mod prompt;
 mod replay;
 mod rows;
 mod run;
+mod running;
 mod screen;
 mod span;
 mod step;

@@ -2,14 +2,15 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use clap::Args;
 
 use super::fault::{self, CrashAt};
 use super::interrupt::Interrupt;
+use super::running::{Running, tell_files};
 use super::{ProgressFormat, ProjectFolder, progress, read_text, tell};
+use crate::durable::Durability;
 use crate::engine::closing::Closing;
 use crate::engine::handle::StreamingQuery;
 use crate::engine::pipeline::{Pipeline, PlannedQuery};
@@ -97,7 +98,12 @@ impl Run {
             Ok(())
         };
         if trigger.is_some_and(Trigger::ends) {
-            run_to_the_end(&pipeline, &running, &interrupt, start)?;
+            let ended = run_to_the_end(&pipeline, &running, &interrupt, start);
+            if ended.is_err() {
+                let checkpoint = |query: &PlannedQuery| project.checkpoint(&query.name);
+                pipeline.queries.iter().for_each(|q| tell_files(&checkpoint(q), &q.name));
+            }
+            ended?;
             let idle = running.queries().iter().all(|query| query.last_progress().is_none());
             if idle && format == ProgressFormat::Plain {
                 tell("note: nothing new, all queries are up to date");
@@ -113,7 +119,11 @@ impl Run {
             if format == ProgressFormat::Plain {
                 tell("note: waiting for files; Ctrl-C ends the run after the batch it is in");
             }
-            running.wait_for_all()
+            let again = |name: &str| {
+                let named = pipeline.queries.iter().find(|query| query.name == name);
+                named.map_or(Ok(()), start)
+            };
+            running.keep_alive(&interrupt, &project.folder.join("checkpoints"), again)
         }
     }
 }
@@ -125,6 +135,12 @@ impl Run {
         let name = planned.name.clone();
         if let Some(resumed) = query.resumed() {
             tell(format_args!("note: {name}: {resumed}"));
+        }
+        if planned.durability == Durability::Fast {
+            tell(format_args!(
+                "note: {name}: durability is fast: after a power cut the newest batches may be \
+                 gone, or the checkpoint and the table may not fit; a killed process loses nothing"
+            ));
         }
         let closing = match self.close_after_idle {
             Some(limit) => Closing::AfterIdle(limit),
@@ -176,48 +192,4 @@ fn run_to_the_end(
         waiting = later;
     }
     Ok(())
-}
-
-/// The queries that run, shared with the listener for Ctrl-C.
-#[derive(Clone, Default)]
-pub struct Running(Arc<Mutex<Vec<Arc<StreamingQuery>>>>);
-
-impl Running {
-    /// Adds a query that has just been started.
-    pub fn add(&self, query: StreamingQuery) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(query));
-    }
-
-    /// The queries.
-    pub fn queries(&self) -> Vec<Arc<StreamingQuery>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    /// Whether all of them still run.
-    pub fn all_active(&self) -> bool {
-        self.queries().iter().all(|query| query.is_active())
-    }
-
-    /// Asks all of them to end.
-    pub fn request_stop(&self) {
-        self.queries().iter().for_each(|query| query.request_stop());
-    }
-
-    /// Waits until all have ended; the first error ends the others too.
-    pub fn wait_for_all(&self) -> Result<()> {
-        let queries = self.queries();
-        let mut failed = Ok(());
-        while queries.iter().any(|query| query.is_active()) {
-            for query in queries.iter().filter(|query| !query.is_active()) {
-                failed = failed.and(query.await_termination());
-            }
-            if failed.is_err() {
-                self.request_stop();
-            }
-            if let Some(active) = queries.iter().find(|query| query.is_active()) {
-                active.await_termination_for(Duration::from_millis(200));
-            }
-        }
-        queries.iter().fold(failed, |failed, query| failed.and(query.await_termination()))
-    }
 }

@@ -4,7 +4,9 @@
 //! file shows up (a watch wakes it), a trigger's time has come, somebody stops it, or, since a watch
 //! can miss things, a second has passed.
 
+use std::any::Any;
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -125,10 +127,13 @@ impl StreamingQuery {
         let thread = std::thread::Builder::new()
             .name(format!("query {name}"))
             .spawn(move || {
-                let busy_at = clock.now();
+                let busy_at = clock.ticks();
                 let shared = theirs.clone();
                 let mut looper = Loop { query, trigger, clock, on_batch, shared, busy_at };
-                let result = looper.run();
+                // A panic must end the query as an error does: who waits for it would wait for ever.
+                // What it leaves half done is dropped here, and what is on disk is as after a crash.
+                let result = catch_unwind(AssertUnwindSafe(|| looper.run()))
+                    .unwrap_or_else(|panic| Err(looper.panicked(panic.as_ref())));
                 drop(looper);
                 theirs.change(|state| {
                     state.finished = true;
@@ -242,7 +247,7 @@ struct Loop {
     clock: SharedClock,
     on_batch: OnBatch,
     shared: Arc<Shared>,
-    /// When a batch ran last, or when the query was started.
+    /// When a batch ran last, or when the query was started, in ticks of the clock.
     busy_at: Millis,
 }
 
@@ -288,11 +293,21 @@ impl Loop {
         }
     }
 
+    fn panicked(&self, panic: &(dyn Any + Send)) -> Error {
+        let said = panic.downcast_ref::<&str>().copied();
+        let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let (name, batch) = (self.query.name(), self.query.next_batch());
+        Error::internal(format!(
+            "query '{name}', batch {batch}: {} (nothing of the batch is committed)",
+            said.unwrap_or("it ended in a panic")
+        ))
+    }
+
     /// Where nothing has come for long enough, lets out what is held back. `false`: nothing is, or
     /// something came not long ago.
     fn close_if_idle(&mut self) -> Result<bool> {
         let Closing::AfterIdle(limit) = self.query.closing else { return Ok(false) };
-        let (now, limit) = (self.clock.now(), limit.as_millis() as Millis);
+        let (now, limit) = (self.clock.ticks(), limit.as_millis() as Millis);
         if now - self.busy_at < limit {
             return Ok(false);
         }
@@ -332,7 +347,7 @@ impl Loop {
         };
         let report = step(&mut self.query)?;
         if let Some(report) = &report {
-            self.busy_at = self.clock.now();
+            self.busy_at = self.clock.ticks();
             (self.on_batch)(report);
             self.query.took_effect(Step::Report, report.progress.batch_id)?;
         }

@@ -37,6 +37,7 @@ impl Query {
     fn micro_batch(&mut self, admit: Admit) -> Result<Option<StepReport>> {
         let mut took = Durations::start();
         let started = self.clock.now();
+        let ticks = self.clock.ticks();
         let batch = self.next;
 
         // 1, 2. What this batch is: decided before, or now.
@@ -73,6 +74,9 @@ impl Query {
             self.took_effect(step, batch)?;
         }
 
+        // From here on something is written that a process which has taken over would write too.
+        self.checkpoint.require_owned()?;
+
         // 7. State before output: a table never holds what the state does not know.
         for (states, operated) in self.states.iter_mut().zip(&mut operated) {
             let watch = Stopwatch::start();
@@ -87,6 +91,7 @@ impl Query {
         if let Some(rejected) = &rejected {
             self.write_rejected(batch, rejected)?;
         }
+        self.checkpoint.require_owned()?;
         let written = rows.iter().map(RecordBatch::num_rows).sum();
         let watermark = self.tracker.exists().then_some(watermarks.evict_ms);
         let output = OutputBatch { id: batch, rows, watermark };
@@ -112,6 +117,7 @@ impl Query {
         let ran = Ran {
             batch,
             started,
+            ticks,
             offsets: &offsets,
             given: &given,
             operated: &operated,
@@ -122,7 +128,7 @@ impl Query {
         };
         let progress = report(self, ran);
         self.progress.add(&progress);
-        self.get_ready_after(batch, started, &offsets)?;
+        self.get_ready_after(batch, ticks, &offsets)?;
         let bad = reads.into_iter().flat_map(|read| read.bad).chain(bad_of_stills).collect();
         Ok(Some(StepReport {
             progress,
@@ -134,19 +140,14 @@ impl Query {
         }))
     }
 
-    fn get_ready_after(
-        &mut self,
-        batch: BatchId,
-        started: Millis,
-        offsets: &Offsets,
-    ) -> Result<()> {
+    fn get_ready_after(&mut self, batch: BatchId, ticks: Millis, offsets: &Offsets) -> Result<()> {
         for (stream, take) in self.streams.iter_mut().zip(&offsets.sources) {
             if take.is_some() {
                 stream.last.clone_from(take);
             }
         }
         self.last_batch_time = offsets.batch_timestamp_ms;
-        self.last_trigger_start = Some(started);
+        self.last_trigger_start = Some(ticks);
         self.next = batch + 1;
         self.checkpoint.clean(self.streams.len())
     }

@@ -12,14 +12,14 @@ use arrow::datatypes::SchemaRef;
 pub use super::declared::Table;
 use super::declared::{Place, columns_fact, in_zone};
 use super::json_functions;
-use super::properties::{Most, future_guard_ms, keeps_rejected};
+use super::properties::{Most, durability, future_guard_ms, keeps_rejected};
 use super::query::{OpenRejected, OpenSink, Origin, Query, QueryParts, RejectedRows};
 use super::rejected;
 use super::result::sink_schema;
 use super::settings::Settings;
 use super::trigger::Trigger;
 use crate::calendar::Zone;
-use crate::durable::Disk;
+use crate::durable::{Disk, Durability};
 use crate::error::{Error, Result};
 use crate::sinks::OutputMode;
 use crate::sinks::delta::{DeltaSink, DeltaSinkOptions};
@@ -85,6 +85,8 @@ pub struct PlannedQuery {
     pub upstream: Vec<String>,
     /// The columns of the result.
     pub schema: SchemaRef,
+    /// What its batches survive.
+    pub durability: Durability,
     pub(super) settings: Settings,
     /// How many rejected rows of a batch are kept; `None`: none, and there is no table of them.
     keeps_rejected: Option<Most>,
@@ -183,9 +185,10 @@ impl Pipeline {
     /// Opens one of the queries on its checkpoint and its Delta table.
     pub fn open(&self, query: &PlannedQuery) -> Result<Query> {
         let project = &self.project;
-        let open_sink = delta_sink(project.table(&query.name), project.disk);
+        let disk = query.disk(project.disk);
+        let open_sink = delta_sink(project.table(&query.name), disk);
         let table = project.table(&rejected_table(&query.name));
-        let rejected = query.rejected(Some(rejected_sink(table, project.disk)));
+        let rejected = query.rejected(Some(rejected_sink(table, disk)));
         let checkpoint = project.checkpoint(&query.name);
         self.open_with(query, self.origins(query)?, checkpoint, open_sink, rejected, true)
     }
@@ -234,7 +237,7 @@ impl Pipeline {
             replaces_rows,
             checkpoint,
             pipeline: self.file(),
-            disk: self.project.disk,
+            disk: query.disk(self.project.disk),
             clock: self.project.clock.clone(),
             policy: query.settings.policy,
             no_data_batches: query.settings.no_data_batches,
@@ -289,6 +292,14 @@ impl Pipeline {
 }
 
 impl PlannedQuery {
+    /// Its way to the disk: that of the project, unless it does without syncs.
+    fn disk(&self, of_project: Disk) -> Disk {
+        match self.durability {
+            Durability::Full => of_project,
+            Durability::Fast => Disk::new(Durability::Fast),
+        }
+    }
+
     /// Where its rejected rows go.
     fn rejected(&self, open: Option<OpenRejected>) -> RejectedRows {
         match self.keeps_rejected {
@@ -339,6 +350,7 @@ fn plan_query(
         trigger,
         upstream,
         schema,
+        durability: durability(properties)?,
         settings,
         keeps_rejected,
         future_guard_ms,

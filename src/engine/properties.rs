@@ -1,5 +1,6 @@
 //! What the TBLPROPERTIES of a streaming table say, apart from its output mode and trigger.
 
+use crate::durable::Durability;
 use crate::error::{Error, Result};
 use crate::sql::{Interval, Options};
 use crate::time::Millis;
@@ -26,6 +27,17 @@ pub(super) fn keeps_rejected(properties: &Options) -> Result<Option<Most>> {
                 Err(invalid(properties, most, rows, hint))
             }
         },
+    }
+}
+
+/// The property `durability`.
+pub(super) fn durability(properties: &Options) -> Result<Durability> {
+    let key = "durability";
+    match properties.get(key) {
+        None => Ok(Durability::Full),
+        Some(word) if word.eq_ignore_ascii_case("full") => Ok(Durability::Full),
+        Some(word) if word.eq_ignore_ascii_case("fast") => Ok(Durability::Fast),
+        Some(word) => Err(invalid(properties, key, word, "write 'full' or 'fast'")),
     }
 }
 

@@ -140,6 +140,7 @@ pub struct Query {
     pub(super) no_data_batch_due: bool,
     /// The batch time before, which the next one never falls behind.
     pub(super) last_batch_time: Millis,
+    /// When the batch before started, in ticks of the clock.
     pub(super) last_trigger_start: Option<Millis>,
     /// A batch failed half-way: what is in memory is no longer what the checkpoint says.
     pub(super) broken: bool,
@@ -218,6 +219,7 @@ impl Query {
         let resumed = Resumed::of(&recovery, cut_off, &assembly, sink.as_ref(), newest_written);
         let no_data_batch_due =
             matches!(recovery, Recovery::Continue { no_data_batch_due: true, .. });
+        let last_batch_time = recovery.last_batch_time_ms();
         let (next, unfinished, global, late): (BatchId, _, _, _) = match recovery {
             Recovery::Fresh => (0, None, Watermark::default(), Watermark::default()),
             Recovery::Continue { next, watermark, previous, .. } => {
@@ -246,7 +248,7 @@ impl Query {
             no_data_batches: parts.no_data_batches,
             one_watermark: parts.one_watermark,
             next,
-            last_batch_time: unfinished.as_ref().map_or(0, |o| o.batch_timestamp_ms),
+            last_batch_time,
             unfinished,
             late_ms: late.ms.unwrap_or(0),
             late_row: late.row,

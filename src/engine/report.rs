@@ -81,6 +81,8 @@ pub struct Ran<'a> {
     pub batch: BatchId,
     /// When its trigger started.
     pub started: Millis,
+    /// The same, in ticks of the clock.
+    pub ticks: Millis,
     /// What was decided.
     pub offsets: &'a Offsets,
     /// What each stream gave.
@@ -101,7 +103,7 @@ pub struct Ran<'a> {
 pub fn report(query: &Query, ran: Ran<'_>) -> StreamingQueryProgress {
     let Ran { started, offsets, given, .. } = ran;
     let (millis, steps) = ran.took.finish();
-    let since = query.last_trigger_start.map(|last| (started - last) as f64 / 1000.0);
+    let since = query.last_trigger_start.map(|last| (ran.ticks - last) as f64 / 1000.0);
     let arrival = |rows: usize| since.filter(|s| *s > 0.0).map_or(0.0, |s| round(rows as f64 / s));
     let processing = |rows: usize| round(rows as f64 / (millis.max(1.0) / 1000.0));
     let rows: usize = given.iter().map(|given| given.rows).sum();
