@@ -1,0 +1,251 @@
+#!/usr/bin/env python3
+"""strandline beside DuckDB (and Spark) on the same files, on the same machine, in the same run.
+
+    run.py PROGRAM                      everything but Spark, a Markdown table on standard output
+    run.py PROGRAM --only bulk,small    some of it
+    run.py PROGRAM --spark              Spark too: needs pyspark and Java
+    run.py PROGRAM --scale 0.1          a tenth of the rows, for a first look
+
+PROGRAM is a release build. Needs the Python packages duckdb and pyarrow; nothing is kept from one run to the next but the
+input. Runs of different programs take turns, and the median is shown.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import duckdb
+import gen
+import works
+from measure import Project, median, percentile, run
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROWS = []
+
+
+def row(number, work, measured, beside=""):
+    ROWS.append((number, work, measured, beside))
+    print(f"{number}: {work}: {measured} {beside}", file=sys.stderr)
+
+
+def answer_differs(project, work, folder):
+    """How many rows of the table and of DuckDB's answer have no partner in the other."""
+    connection = duckdb.connect()
+    source = works.read_json(folder)
+    closed = f" WHERE {work.closed.format(source)}" if work.closed else ""
+    floats = work.duck.replace("avg(value)", "round(avg(value), 6)")
+    ours = f"SELECT {work.shown} FROM read_parquet('{project.path('data/result')}/*.parquet')"
+    theirs = f"SELECT * FROM ({floats.format(source)}){closed}"
+    both = f"SELECT count(*) FROM (({ours} EXCEPT ALL {theirs}) UNION ALL ({theirs} EXCEPT ALL {ours}))"
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection.execute(both).fetchone()[0]
+
+
+def bulk(a):
+    """Works 1-5 and 12: all files in one batch."""
+    folder = a.input("big", round(100 * a.scale) or 1, 20000)
+    for number, work in enumerate(works.WORKS, 1):
+        ours, theirs, alone, memory, differs = [], [], [], [], None
+        for _ in range(a.runs):
+            with Project(a.program, work.pipeline(folder)) as project:
+                done = project.run()
+                ours.append(done.seconds)
+                memory.append(done.megabytes)
+                if differs is None:
+                    differs = answer_differs(project, work, folder)
+            with tempfile.TemporaryDirectory() as out:
+                done = run([sys.executable, f"{HERE}/duck.py", work.name, folder, f"{out}/out.parquet"])
+                theirs.append(done.seconds)
+                alone.append(float(done.out[0]))
+        measured = f"{median(ours):.2f} s, {median(memory):.0f} MB" + (f", **{differs} rows differ**" if differs else "")
+        beside = f"DuckDB {median(theirs):.2f} s (query {median(alone):.2f}): {median(ours) / median(theirs):.2f} ×"
+        if a.spark:
+            with tempfile.TemporaryDirectory() as out:
+                seconds = float(run([sys.executable, f"{HERE}/spark.py", work.name, folder, f"{out}/out"]).out[-1].split()[0])
+                beside += f"; Spark's query alone {seconds:.1f} s: {seconds / median(ours):.0f} × as long"
+        row(number, work.title, measured, beside)
+
+
+def per_batch(done, first, last):
+    """Milliseconds a batch, from the times at which the reports of two of them came."""
+    return 1000 * (done.at[last - 1] - done.at[first - 1]) / (last - first)
+
+
+def small(a):
+    """Works 6 and 7: one small file a batch, and whether it stays as fast."""
+    count = max(400, round(2000 * a.scale))
+    folder = a.input("small", count, 100)
+    tumbling = works.WORKS[0]
+    for mode in ("append", "update"):
+        pipeline = tumbling.pipeline(folder, ", maxFilesPerTrigger '1'", f"'outputMode' = '{mode}'")
+        totals, growth = [], []
+        for _ in range(a.runs):
+            with Project(a.program, pipeline) as project:
+                done = project.run()
+                totals.append(1000 * done.seconds / count)
+                growth.append(per_batch(done, count - 100, count) / per_batch(done, 100, 200))
+        row(6, f"{count} files of 100 rows, one a batch, {mode}", f"{median(totals):.2f} ms a batch")
+        row(7, f"the same, last 100 batches against 100-200, {mode}", f"{median(growth):.2f} ×")
+
+
+def long(a):
+    """Work 7 at 20,000 batches, and work 10: the start over a long history."""
+    count = max(1000, round(20000 * a.scale))
+    folder = a.input("long", count, 100)
+    # A window that never closes keeps each of the rows: a million groups at 10,000 batches.
+    held = works.Work("held", "", "SELECT window(`timestamp`, '1000 days') AS w, event_id, count(*) AS c FROM "
+                      f"{works.EVENTS} GROUP BY window(`timestamp`, '1000 days'), event_id", "", "")
+    with Project(a.program, works.WORKS[0].pipeline(folder, ", maxFilesPerTrigger '1'")) as project:
+        done = project.run()
+        row(7, f"batches {count - 100}-{count} against 100-200, append", f"{per_batch(done, count - 100, count) / per_batch(done, 100, 200):.2f} ×")
+    half = a.input("half", count // 2, 100)
+    with Project(a.program, held.pipeline(half, ", maxFilesPerTrigger '1'")) as project:
+        project.run()
+        rests = [project.run().seconds for _ in range(a.runs)]
+        row(10, f"start over {count // 2} batches and {count // 2 * 98 // 1000} thousand groups, nothing new", f"{median(rests):.2f} s")
+
+
+def live(a):
+    """Work 8: from the rename of a file to the commit in the table, as another process sees it."""
+    rows = a.input("one", 1, 100)
+    text = open(f"{rows}/batch_000000.json").read()
+    with Project(a.program, works.WORKS[2].pipeline("input")) as project:
+        os.mkdir(project.path("input"))
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen([project.program, "run", "pipeline.sql"], cwd=project.folder, stdout=quiet, stderr=quiet)
+        took = []
+        for number in range(120):
+            with open(project.path(f"input/.{number}"), "w") as out:
+                out.write(text)
+            commit = project.path(f"data/result/_delta_log/{number + 1:020}.json")
+            started = time.perf_counter()
+            os.rename(project.path(f"input/.{number}"), project.path(f"input/{number}.json"))
+            while not os.path.exists(commit):
+                if time.perf_counter() - started > 10:
+                    raise SystemExit("no commit within 10 s")
+            took.append(1000 * (time.perf_counter() - started))
+            time.sleep(0.1)
+        process.terminate()
+        process.wait()
+    took = took[20:]
+    row(8, "file renamed in → commit visible, a file every 100 ms", f"p50 {percentile(took, 0.5):.1f} ms, p99 {percentile(took, 0.99):.1f} ms")
+
+
+def start(a):
+    """Work 9: a whole process over one small file."""
+    folder = a.input("one", 1, 100)
+    took = []
+    for _ in range(3 * a.runs):
+        with Project(a.program, works.WORKS[0].pipeline(folder)) as project:
+            took.append(1000 * project.run().seconds)
+    row(9, "start to end over one file of 100 rows", f"{median(took):.0f} ms")
+
+
+def keyed(path, rows, first=0, step=1):
+    """A file of rows with keys of their own, all in one window."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".tmp", "w") as out:
+        for start in range(0, rows, 100_000):
+            out.writelines(
+                '{"event_id":"e%d","timestamp":"2026-01-01T00:00:00.000","user_id":%d,"event_type":"click","value":1.0}\n'
+                % (key, key) for key in range(first + start * step, first + min(rows, start + 100_000) * step, step)
+            )
+    os.rename(path + ".tmp", path)
+
+
+GROUPS = works.Work("groups", "", "SELECT window(`timestamp`, '5 minutes') AS w, user_id, count(*) AS c FROM "
+                    f"{works.EVENTS} GROUP BY window(`timestamp`, '5 minutes'), user_id", "", "")
+
+
+def state(a):
+    """Works 11 and 13: many live groups, batches that touch a thousand of them."""
+    took, checkpoint = {}, {}
+    for groups in (5_000, max(50_000, round(5_000_000 * a.scale))):
+        with Project(a.program, GROUPS.pipeline("input", ", maxFilesPerTrigger '1'")) as project:
+            parts = max(1, groups // 500_000)
+            for part in range(parts):
+                keyed(project.path(f"input/a{part:03}.json"), groups // parts, part * (groups // parts))
+            for batch in range(60):
+                keyed(project.path(f"input/b{batch:03}.json"), 1000, batch, max(1, groups // 1000 - 1))
+            done = project.run()
+            took[groups] = per_batch(done, parts + 10, parts + 60)
+            changes = [os.path.join(at, name) for at, _, names in os.walk(project.path("checkpoints")) for name in names if name.endswith(".change")]
+            sizes = sorted(os.path.getsize(path) for path in changes)
+            checkpoint[groups] = sizes[len(sizes) // 2] if sizes else 0
+            memory = done.megabytes
+    few, many = took.values()
+    row(11, f"a batch of 1,000 of {groups:,} groups against 1,000 of 5,000", f"{many / few:.2f} × ({many:.2f} ms, {few:.2f} ms); change {checkpoint[groups]} bytes against {checkpoint[5_000]}")
+    row(13, f"peak memory at {groups:,} live groups", f"{memory:.0f} MB: {memory * 1024 * 1024 / groups:.0f} bytes a group")
+
+
+def spill(a):
+    """Work 16: more state than memory."""
+    groups = max(200_000, round(20_000_000 * a.scale))
+    pipeline = GROUPS.pipeline("input", ", maxFilesPerTrigger '1'", "'state.memory' = '256MB'")
+    with Project(a.program, pipeline) as project:
+        parts = max(2, groups // 500_000)
+        for part in range(parts):
+            keyed(project.path(f"input/a{part:03}.json"), groups // parts, part * (groups // parts))
+        # Each tenth key once more, in another file: its group has 2.
+        keyed(project.path("input/b.json"), groups // 10, 0, 10)
+        done = project.run("--close-at-end")
+        counted = duckdb.execute(f"SELECT count(*), count(DISTINCT user_id), sum(c) FROM read_parquet('{project.path('data/result')}/*.parquet')").fetchone()
+    right = counted == (groups // parts * parts, groups // parts * parts, groups // parts * parts + groups // 10)
+    row(16, f"{groups:,} groups with state.memory = 256MB", f"{done.seconds:.0f} s, peak {done.megabytes:.0f} MB, {'right' if right else f'**wrong: {counted}**'}")
+
+
+def generate(a):
+    """Work 14: the generator on one core."""
+    with tempfile.TemporaryDirectory() as out:
+        files = max(50, round(1000 * a.scale))
+        done = run([a.program, "generate", "events", "--out", out, "--batches", str(files), "--rows", "1000", "--every", "0s", "--seed", "1", "-q"], cores="0")
+    row(14, f"generate: {files * 1000:,} rows on one core", f"{files * 1000 / done.seconds / 1e6:.1f} million rows/s")
+
+
+def many(a):
+    """Work 15: many small files at start."""
+    count = max(1000, round(10000 * a.scale))
+    folder = a.input("many", count, 10)
+    took = []
+    for _ in range(a.runs):
+        with Project(a.program, works.WORKS[0].pipeline(folder)) as project:
+            took.append(project.run().seconds)
+    row(15, f"{count} files of 10 rows in one batch, whole process", f"{median(took):.2f} s")
+
+
+PARTS = {part.__name__: part for part in (bulk, small, long, live, start, state, spill, generate, many)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("--only", default=",".join(PARTS))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--keys", type=int, default=1000)
+    parser.add_argument("--spark", action="store_true")
+    parser.add_argument("--input", dest="inputs", default=os.path.join(tempfile.gettempdir(), "strandline-compare"))
+    a = parser.parse_args()
+    a.program = os.path.abspath(a.program)
+
+    def made(name, files, rows):
+        folder = os.path.join(a.inputs, f"{name}-{files}-{rows}-{a.keys}-{a.seed}")
+        if not os.path.exists(folder):
+            gen.write(folder + ".tmp", files, rows, a.keys, a.seed)
+            os.rename(folder + ".tmp", folder)
+        return folder
+
+    a.input = made
+    for part in a.only.split(","):
+        PARTS[part](a)
+    print("| # | work | strandline | beside |\n|---|---|---|---|")
+    for line in sorted(ROWS, key=lambda line: line[0]):
+        print("| " + " | ".join(str(cell) for cell in line) + " |")
+
+
+if __name__ == "__main__":
+    main()
