@@ -33,11 +33,6 @@ pub(crate) struct Quoted<'a> {
 }
 
 impl<'a> Quoted<'a> {
-    /// The text as it is written, escapes and all.
-    pub fn written(&self) -> &'a str {
-        self.written
-    }
-
     /// Appends the text that is meant.
     pub fn append_to(&self, bytes: &mut Vec<u8>) -> Result<(), Broken> {
         if self.escaped {
@@ -109,6 +104,27 @@ impl<'a> Quoted<'a> {
             _ => Ok('?'),
         }
     }
+}
+
+/// How many bytes from the first are neither this quote nor a backslash nor a control character: up
+/// to the first that is, or to the last whole eight, which are looked at together.
+#[inline]
+fn plain(bytes: &[u8], quote: u8) -> usize {
+    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The lowest bit set marks the first byte that is below `limit`; above it there may be others.
+    let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word & HIGH;
+    let equals = |word: u64, byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
+    let mut at = 0;
+    while let Some(eight) = bytes[at..].first_chunk::<8>() {
+        let word = u64::from_le_bytes(*eight);
+        let found = equals(word, quote) | equals(word, b'\\') | below(word, 0x20);
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    at
 }
 
 /// Takes four hexadecimal digits.
@@ -230,6 +246,17 @@ impl<'a> Cursor<'a> {
             Some(_) => self.broken("has something that is no JSON value"),
             None => self.broken("ends before its value is complete"),
         }
+    }
+
+    /// Takes these bytes if they come next. What has been taken once by the grammar means the same
+    /// where it stands again in the same place of an object.
+    #[inline]
+    pub fn takes(&mut self, expected: &[u8]) -> bool {
+        let comes = self.bytes.get(self.at..).is_some_and(|rest| rest.starts_with(expected));
+        if comes {
+            self.at += expected.len();
+        }
+        comes
     }
 
     /// In an object: takes the next field's name and its colon; `None`: the object ends here.
@@ -395,6 +422,7 @@ impl<'a> Cursor<'a> {
         let start = self.at;
         let mut escaped = false;
         loop {
+            self.at += self.bytes.get(self.at..).map_or(0, |rest| plain(rest, quote));
             match self.peek() {
                 Some(b) if b == quote => break,
                 Some(b'\\') => {
@@ -453,5 +481,25 @@ impl<'a> Cursor<'a> {
         }
         self.at += length;
         Ok(Quoted { written: self.since(start), escaped: false, at: start })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn the_first_byte_that_is_not_plain_is_found_wherever_it_stands() {
+        for special in [b'"', b'\\', 0, 9, 0x1f] {
+            for before in 0..24 {
+                let mut bytes = vec![b'x'; before];
+                bytes.push(special);
+                bytes.extend([0x80, b'"', 0xff, b'\\', 0, b' ', b'!', b'#', b'y']);
+                let found = plain(&bytes, b'"');
+                // Behind the last whole eight the caller goes on byte by byte.
+                assert!(found == before || found < before && bytes.len() - found < 8, "{before}");
+            }
+        }
+        assert_eq!(plain("grüße \u{7f}'€ abcdefghijkl".as_bytes(), b'"'), 24);
     }
 }

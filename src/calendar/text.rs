@@ -116,6 +116,10 @@ impl<'a> Text<'a> {
 
     /// Seconds of the clock since 1970, the microseconds behind them, and the name of a zone.
     fn clock(mut self) -> Option<(i64, i64, &'a str)> {
+        if let Some(seconds) = self.usual_form() {
+            let micros = if self.takes(b'.') { self.fraction() } else { 0 };
+            return Some((seconds, micros, self.text.get(self.at..)?.trim()));
+        }
         let days = self.date()?;
         let (seconds, micros) = match self.next() {
             None => (0, 0),
@@ -124,6 +128,29 @@ impl<'a> Text<'a> {
         };
         let zone = self.text.get(self.at..)?.trim();
         Some((days.checked_mul(86_400)?.checked_add(seconds)?, micros, zone))
+    }
+
+    /// Seconds of the clock since 1970 of `yyyy-mm-ddThh:mm:ss`, the form of nearly all texts, which
+    /// is worth a look of its own: all its digits have their places. `None`, with nothing taken: the
+    /// text has another form, or is no time.
+    fn usual_form(&mut self) -> Option<i64> {
+        let (head, rest) = self.text.as_bytes().split_first_chunk::<19>()?;
+        let signs = [head[4], head[7], head[13], head[16]];
+        let parted = signs == *b"--::" && matches!(head[10], b'T' | b' ');
+        if !parted || rest.first().is_some_and(u8::is_ascii_digit) {
+            return None;
+        }
+        let digits = |at: usize| {
+            let (tens, ones) = (head[at].wrapping_sub(b'0'), head[at + 1].wrapping_sub(b'0'));
+            (tens < 10 && ones < 10).then(|| i64::from(tens) * 10 + i64::from(ones))
+        };
+        let days = day_number(digits(0)? * 100 + digits(2)?, digits(5)?, digits(8)?)?;
+        let (hour, minute, second) = (digits(11)?, digits(14)?, digits(17)?);
+        if hour > 23 || minute > 59 || second > 59 {
+            return None;
+        }
+        self.at = head.len();
+        Some(days * 86_400 + hour * 3600 + minute * 60 + second)
     }
 
     /// Days since 1970-01-01 of a date whose month and day may be absent.

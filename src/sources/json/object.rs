@@ -17,9 +17,11 @@ const GUESSES: usize = 256;
 pub(super) struct Object {
     names: Vec<Arc<str>>,
     columns: Vec<Column>,
-    /// The n-th field of the last object: its name as written, and its column if it has one. Most
-    /// objects of a file have the same fields in the same order, so this guess saves the search.
-    last: Vec<(Box<str>, Option<usize>)>,
+    /// The n-th field of the last object: all that was written from the value before it to its own,
+    /// such as `,"name":`, and its column if it has one. Most objects of a file have the same fields
+    /// in the same order and the same blanks, so this guess saves the walk and the search; where the
+    /// bytes are others, the field is taken by the grammar.
+    last: Vec<(Box<[u8]>, Option<usize>)>,
     /// How many objects there are (an object without columns has nobody else to count them).
     len: usize,
     /// The first column whose value in the last object had the wrong type.
@@ -65,8 +67,16 @@ impl Object {
         let mut position = 0;
         let mut taken = 0;
         self.mistyped = None;
-        while let Some(name) = cursor.field(position == 0)? {
-            let column = self.find(position, &name)?;
+        loop {
+            let guess = self.last.get(position);
+            let column = match guess {
+                Some((written, column)) if cursor.takes(written) => *column,
+                _ => {
+                    let start = cursor.position();
+                    let Some(name) = cursor.field(position == 0)? else { break };
+                    self.find(position, &name, cursor.since(start))?
+                }
+            };
             position += 1;
             let Some(index) = column else {
                 cursor.skip()?;
@@ -91,16 +101,17 @@ impl Object {
         Ok(if self.mistyped.is_none() { Fit::Whole } else { Fit::Partly })
     }
 
-    /// The column for the field at this position of the object.
-    #[inline]
-    fn find(&mut self, position: usize, name: &Quoted) -> Result<Option<usize>, Broken> {
-        match self.last.get(position) {
-            Some((last, column)) if **last == *name.written() => return Ok(*column),
-            _ => {}
-        }
+    /// The column for the field at this position of the object; `written` is what the next object is
+    /// expected to have in its place.
+    fn find(
+        &mut self,
+        position: usize,
+        name: &Quoted,
+        written: &str,
+    ) -> Result<Option<usize>, Broken> {
         let meant = name.text()?;
         let column = self.names.iter().position(|n| **n == *meant);
-        let seen = (name.written().into(), column);
+        let seen = (written.as_bytes().into(), column);
         if position < self.last.len() {
             self.last[position] = seen;
         } else if position < GUESSES {
@@ -113,5 +124,68 @@ impl Object {
     pub fn finish(&mut self) -> Result<Vec<ArrayRef>> {
         self.len = 0;
         self.columns.iter_mut().map(Column::finish).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray;
+    use arrow::datatypes::{DataType, Field, Int64Type};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The columns `a`, `b` and `é` of these objects; `None`: one of them is broken there.
+    fn taken(objects: &[String]) -> Vec<Option<Vec<Option<i64>>>> {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let fields: Fields = vec![field("a"), field("b"), field("é")].into();
+        let mut object = Object::new(&fields, &Arc::default()).unwrap();
+        let read = |text: &String| {
+            let mut cursor = Cursor::new(text);
+            assert!(cursor.takes(b"{"));
+            let row = object.len();
+            if object.take(&mut cursor).is_err() || cursor.next_byte().is_some() {
+                object.truncate(row);
+                object.push_null();
+                return None;
+            }
+            Some(row)
+        };
+        let rows: Vec<Option<usize>> = objects.iter().map(read).collect();
+        let columns = object.finish().unwrap();
+        let value = |column: &ArrayRef, row: usize| {
+            let column = column.as_primitive::<Int64Type>();
+            arrow::array::Array::is_valid(column, row).then(|| column.value(row))
+        };
+        let values = |row: usize| columns.iter().map(|column| value(column, row)).collect();
+        rows.into_iter().map(|row| row.map(values)).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+        #[test]
+        fn what_stood_in_the_objects_before_changes_nothing(objects in proptest::collection::vec(
+            proptest::collection::vec(
+                (prop::sample::select(vec![",", ", ", " ,", "", ",,"]),
+                 prop::sample::select(vec!["\"a\":", "\"b\":", "\"b\" : ", "\"\\u0061\":", "\"é\":", "'a':", "\"c\":", "\"a\""]),
+                 prop::sample::select(vec!["1", "2 ", "null", "{\"a\":3}", "[4]", "x"])),
+                0..4),
+            1..8))
+        {
+            let text = |fields: &Vec<(&str, &str, &str)>| {
+                let inner: String = fields.iter().enumerate()
+                    .map(|(at, (comma, name, value))| {
+                        // Mostly as it should be: broken objects are soon all alike.
+                        let comma = if at == 0 { "" } else if comma.is_empty() { "," } else { *comma };
+                        format!("{comma}{name}{value}")
+                    })
+                    .collect();
+                format!("{{{inner}}}")
+            };
+            let objects: Vec<String> = objects.iter().map(text).collect();
+            let alone: Vec<_> =
+                objects.iter().flat_map(|object| taken(std::slice::from_ref(object))).collect();
+            prop_assert_eq!(taken(&objects), alone);
+        }
     }
 }
