@@ -2,6 +2,7 @@
 //! all its columns and not just those that a query reads. For the few rows that somebody asks
 //! about; the file is read once more.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use arrow::array::{RecordBatch, UInt32Array};
@@ -40,9 +41,8 @@ pub(super) fn rows(
 fn of_json(options: &JsonOptions, raw: &[u8], lines: &[u64]) -> Vec<Option<String>> {
     let text = options.encoding.text(raw);
     let found = Lines::new(&text, &options.line_end);
-    let found =
-        found.map(|line| (line.number, String::from_utf8_lossy(&text[line.start..line.end])));
-    pick(found.map(|(number, text)| (number, text.into_owned())), lines)
+    let found = found.map(|line| (line.number, &text[line.start..line.end]));
+    pick(found, |line| String::from_utf8_lossy(line).into_owned(), lines)
 }
 
 fn of_csv(
@@ -55,32 +55,49 @@ fn of_csv(
     let text = String::from_utf8_lossy(&text);
     let names = schema.fields().iter().filter(|field| *field.name() != options.corrupt_record);
     let names: Vec<&String> = names.map(|field| field.name()).collect();
-    let records = Records::new(&text, options).map(|record| {
-        let named = record.values.iter().enumerate().map(|(at, value)| {
+    let object = |values: Vec<Option<Cow<'_, str>>>| {
+        let named = values.iter().enumerate().map(|(at, value)| {
             let name = names.get(at).map_or_else(|| format!("_c{at}"), |name| name.to_string());
             (name, value.as_deref().map_or(Value::Null, Value::from))
         });
-        (record.line, Value::Object(named.collect::<Map<_, _>>()).to_string())
-    });
-    pick(records, lines)
+        Value::Object(named.collect::<Map<_, _>>()).to_string()
+    };
+    let records = Records::new(&text, options).map(|record| (record.line, record.values));
+    pick(records, object, lines)
 }
 
 fn of_text(end: &LineEnd, raw: &[u8], lines: &[u64]) -> Vec<Option<String>> {
-    let value = |line| serde_json::json!({ "value": String::from_utf8_lossy(line) }).to_string();
-    pick((1..).zip(end.lines(raw).map(value)), lines)
+    let value =
+        |line: &[u8]| serde_json::json!({ "value": String::from_utf8_lossy(line) }).to_string();
+    pick((1..).zip(end.lines(raw)), value, lines)
 }
 
-/// Of numbered rows those that are asked for.
-fn pick(found: impl Iterator<Item = (u64, String)>, lines: &[u64]) -> Vec<Option<String>> {
-    let last = lines.iter().copied().max().unwrap_or(0);
-    let mut wanted: std::collections::BTreeMap<u64, Option<String>> =
-        lines.iter().map(|&line| (line, None)).collect();
-    for (number, row) in found.take_while(|(number, _)| *number <= last) {
-        if let Some(place) = wanted.get_mut(&number) {
-            *place = Some(row);
+/// Of rows in the order of their numbers those that are asked for, written by `text`.
+fn pick<T>(
+    found: impl Iterator<Item = (u64, T)>,
+    text: impl Fn(T) -> String,
+    lines: &[u64],
+) -> Vec<Option<String>> {
+    let mut wanted: Vec<usize> = (0..lines.len()).collect();
+    wanted.sort_unstable_by_key(|&at| lines[at]);
+    let mut wanted = wanted.into_iter().peekable();
+    let mut rows = vec![None; lines.len()];
+    for (number, row) in found {
+        // A line before the one that was found is not there.
+        while wanted.next_if(|&at| lines[at] < number).is_some() {}
+        let Some(first) = wanted.next_if(|&at| lines[at] == number) else {
+            match wanted.peek() {
+                Some(_) => continue,
+                None => break,
+            }
+        };
+        let row = text(row);
+        while let Some(again) = wanted.next_if(|&at| lines[at] == number) {
+            rows[again] = Some(row.clone());
         }
+        rows[first] = Some(row);
     }
-    lines.iter().map(|line| wanted.get(line).cloned().flatten()).collect()
+    rows
 }
 
 /// Of all rows of a file, by their numbers from 1, these as JSON.
@@ -106,4 +123,19 @@ pub fn json_of(rows: &RecordBatch) -> Result<Vec<String>> {
     let text = String::from_utf8(writer.into_inner())
         .map_err(|e| Error::internal(format!("rows as JSON are no text: {e}")))?;
     Ok(text.lines().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::pick;
+
+    #[test]
+    fn each_row_that_is_asked_for_comes_once_for_each_time() {
+        let found = || [(1, "a"), (2, "b"), (4, "d"), (5, "e")].into_iter();
+        let picked = |lines: &[u64]| pick(found(), str::to_owned, lines);
+        let row = |text: &str| Some(text.to_owned());
+        assert_eq!(picked(&[]), [] as [Option<String>; 0]);
+        assert_eq!(picked(&[4, 1]), [row("d"), row("a")]);
+        assert_eq!(picked(&[2, 3, 2, 9, 0]), [row("b"), None, row("b"), None, None]);
+    }
 }
