@@ -17,6 +17,7 @@
 //! the batch (update: see `upsert`).
 
 mod checkpoint;
+mod encode;
 mod entry;
 mod keys;
 mod layout;

@@ -12,12 +12,11 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::SchemaRef;
 use deltalake::kernel::Add;
+use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use deltalake::parquet::arrow::{ArrowWriter, ProjectionMask};
-use deltalake::parquet::basic::Compression;
 use deltalake::parquet::errors::ParquetError;
-use deltalake::parquet::file::properties::WriterProperties;
 
+use super::encode::encode;
 use super::stats;
 use crate::batch::BatchId;
 use crate::durable::Disk;
@@ -33,18 +32,7 @@ pub(super) fn write(
     rows: &[RecordBatch],
 ) -> Result<Add> {
     let failed = |e: ParquetError| Error::internal(format!("rows do not become Parquet: {e}"));
-    let properties = WriterProperties::builder()
-        .set_compression(Compression::SNAPPY)
-        .set_created_by(format!("strandline version {}", env!("CARGO_PKG_VERSION")))
-        .build();
-    let mut bytes = Vec::new();
-    let mut writer =
-        ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties)).map_err(failed)?;
-    for part in rows {
-        writer.write(part).map_err(failed)?;
-    }
-    writer.close().map_err(failed)?;
-
+    let bytes = encode(schema, rows).map_err(failed)?;
     let name = format!("part-{batch:010}-{}.parquet", uuid::Uuid::new_v4());
     let path = table.join(&name);
     if !disk.create(&path, &bytes)? {
