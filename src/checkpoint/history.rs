@@ -85,6 +85,15 @@ impl History {
         Ok((Self { path, next, torn: !rest.is_empty() }, archive))
     }
 
+    /// Reads the history of a source to lean on it: what is in it is permanent.
+    pub(super) fn confirmed(checkpoint: &Path, disk: Disk, source: usize) -> Result<Self> {
+        let (history, _) = Self::read(checkpoint, source)?;
+        if history.next > 0 {
+            disk.make_permanent(&history.path)?;
+        }
+        Ok(history)
+    }
+
     /// Makes what was taken in the decisions of all batches from `next` to before `end` permanent,
     /// which are still in `offsets`.
     pub(super) fn append(

@@ -130,8 +130,22 @@ pub(super) fn sealed(kind: &str, value: &impl Serialize) -> Result<Vec<u8>> {
 }
 
 pub(super) fn foreign(path: &Path, why: &str) -> Error {
-    Error::checkpoint("CHECKPOINT_FORMAT", format!("{} cannot be read: {why}", path.display()))
+    let by = match written_by(path) {
+        Some(version) => format!("; the checkpoint was written by strandline {version}"),
+        None => String::new(),
+    };
+    Error::checkpoint("CHECKPOINT_FORMAT", format!("{} cannot be read: {why}{by}", path.display()))
         .hint("run the version of strandline that wrote it, or a newer one")
+}
+
+/// The program that has written a checkpoint, by its metadata, whose format may be a newer one: so the
+/// text is looked through for the one word that will always be there.
+fn written_by(path: &Path) -> Option<String> {
+    let texts = path.ancestors().skip(1).take(4).map(|folder| folder.join(super::open::METADATA));
+    let bytes = texts.filter_map(|path| durable::read(&path).ok().flatten()).next()?;
+    let text = String::from_utf8_lossy(&bytes);
+    let (_, after) = text.split_once("\"engineVersion\":\"")?;
+    Some(after.split_once('"')?.0.to_owned())
 }
 
 /// A checkpoint that does not hold what it must; `what` names the file.

@@ -21,27 +21,33 @@
 //! - [`history`]: what was decided for batches long past
 //! - [`recording`]: every decision since batch 0, without the lock
 //! - [`pinned`]: what may not change
+//! - [`tables`]: by what the query's tables are known again
 //! - [`progress`]: the reports of the newest batches
-//! - [`show`]: all of it for people, without the lock
+//! - [`inspect`]: all of it, file by file, for who looks for faults, without the lock
+//! - [`mend`]: what a person may change in it
 //! - [`view`]: all of it for the parts that explain, without the lock
 
 pub mod history;
+pub mod inspect;
 pub mod log;
+pub mod mend;
 pub mod open;
 pub mod pinned;
 pub mod progress;
 pub mod recording;
 pub mod recovery;
-pub mod show;
+pub mod tables;
 #[cfg(test)]
 mod tests;
 pub mod view;
 
+pub use inspect::{Inspection, Piece, pinned_facts};
 pub use log::{Commit, Offsets, Raised, WatermarkRow};
+pub use mend::Mending;
 pub use open::{Checkpoint, Provenance};
 pub use pinned::Pinned;
 pub use progress::ProgressLog;
 pub use recording::Recording;
-pub use recovery::{Recovery, Watermark};
-pub use show::{Summary, pinned_facts, summary};
+pub use recovery::{Held, Recovery, Watermark};
+pub use tables::{Accepted, KnownTable, Role};
 pub use view::View;

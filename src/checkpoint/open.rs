@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::history::{self, History};
 use super::log::{self, BatchLog, Commit, Found, Offsets, corrupt};
 use super::pinned::Pinned;
-use super::recovery::{self, RETAINED, Recovery};
+use super::recovery::{self, Held, RETAINED, Recovery};
+use super::tables::{KnownTable, Role};
 use crate::batch::BatchId;
 use crate::durable::{Disk, FORMAT_VERSION, Lock, names};
 use crate::error::{Error, Result};
@@ -21,11 +22,13 @@ pub(super) struct Metadata {
     /// The query's identity, random: the application id of its transactions in the sink.
     pub(super) id: String,
     pub(super) format_version: u32,
-    /// The program that made the checkpoint.
+    /// The program that has opened the checkpoint last: who cannot read it is told whom to ask.
     pub(super) engine_version: String,
     pub(super) pinned: Pinned,
     #[serde(default)]
     pub(super) origin: Provenance,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) tables: BTreeMap<Role, KnownTable>,
 }
 
 /// Where the text of a query stands, for who has nothing but its checkpoint.
@@ -39,6 +42,8 @@ pub struct Provenance {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pipeline: Option<PathBuf>,
 }
+
+const ENGINE_VERSION: &str = env!("CARGO_PKG_VERSION");
 
 pub(super) const METADATA: &str = "metadata.json";
 pub(super) const METADATA_KIND: &str = "metadata";
@@ -71,11 +76,20 @@ impl Checkpoint {
         let path = folder.join(METADATA);
         let (metadata, is_new) = match log::read::<Metadata>(&path, METADATA_KIND)? {
             Found::Whole(mut metadata) => {
-                if metadata.pinned != *pinned && nothing_decided(folder)? {
+                let is_free = metadata.pinned != *pinned && nothing_decided(folder)?;
+                if is_free {
                     metadata.pinned = pinned.clone();
-                    disk.replace(&path, &log::sealed(METADATA_KIND, &metadata)?)?;
                 }
                 metadata.pinned.require_same(pinned, folder)?;
+                if is_free || metadata.engine_version != ENGINE_VERSION {
+                    metadata.engine_version = ENGINE_VERSION.to_owned();
+                    disk.replace(&path, &log::sealed(METADATA_KIND, &metadata)?)?;
+                }
+                if nothing_decided(folder)? {
+                    // Who made the checkpoint may have died before its place was permanent.
+                    disk.make_permanent(&path)?;
+                    disk.make_permanent(folder)?;
+                }
                 (metadata, false)
             }
             Found::Torn(why) => {
@@ -111,8 +125,7 @@ impl Checkpoint {
             return Ok(());
         }
         self.metadata.origin = origin;
-        let sealed = log::sealed(METADATA_KIND, &self.metadata)?;
-        self.disk.replace(&self.folder.join(METADATA), &sealed)
+        self.write_metadata()
     }
 
     /// Whether this call of [`Checkpoint::open`] made it.
@@ -148,10 +161,39 @@ impl Checkpoint {
         &self.folder
     }
 
+    /// What is known of one of the query's tables. Before a batch is decided nothing is held to it.
+    pub fn table(&self, role: Role) -> KnownTable {
+        match self.offsets.newest() {
+            None => KnownTable::default(),
+            Some(_) => self.metadata.tables.get(&role).cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Writes down the identity of a table, unless it is known. To be called before the first batch that
+    /// writes into it is decided.
+    pub fn note_table(&mut self, role: Role, id: &str) -> Result<()> {
+        let known = self.metadata.tables.entry(role).or_default();
+        if known.id.as_deref() == Some(id) {
+            return Ok(());
+        }
+        known.id = Some(id.to_owned());
+        self.write_metadata()
+    }
+
+    /// The newest batch that is done.
+    pub fn newest_commit(&self) -> Option<BatchId> {
+        self.commits.newest()
+    }
+
+    fn write_metadata(&self) -> Result<()> {
+        let sealed = log::sealed(METADATA_KIND, &self.metadata)?;
+        self.disk.replace(&self.folder.join(METADATA), &sealed)
+    }
+
     /// How the query goes on; see [`recovery`] for the table. Torn newest files
-    /// are set aside as `<N>.bad`.
-    pub fn recovery(&mut self) -> Result<Recovery> {
-        recovery::recover(&self.folder, self.disk, &mut self.offsets, &mut self.commits)
+    /// are set aside as `<N>.bad`. `held`: what the sink holds; `None`: it remembers nothing.
+    pub fn recovery(&mut self, held: Option<&Held>) -> Result<Recovery> {
+        recovery::recover(&self.folder, self.disk, &mut self.offsets, &mut self.commits, held)
     }
 
     /// What a source gave to every batch, in order; batches that took nothing from it are left out.
@@ -203,7 +245,8 @@ impl Checkpoint {
             // Taken out while it is written: after an error it is read from the disk again.
             let mut history = match self.histories.remove(&source) {
                 Some(history) => history,
-                None => History::read(&self.folder, source)?.0,
+                // Who wrote it may have died before the disk had confirmed it.
+                None => History::confirmed(&self.folder, self.disk, source)?,
             };
             if history.next < end {
                 let decided = history::decisions(&self.folder, &self.offsets, history.next, end)?;
@@ -240,9 +283,10 @@ fn create(folder: &Path, disk: Disk, pinned: &Pinned) -> Result<Metadata> {
     let metadata = Metadata {
         id: uuid::Uuid::new_v4().to_string(),
         format_version: FORMAT_VERSION,
-        engine_version: env!("CARGO_PKG_VERSION").to_string(),
+        engine_version: ENGINE_VERSION.to_owned(),
         pinned: pinned.clone(),
         origin: Provenance::default(),
+        tables: BTreeMap::new(),
     };
     let bytes = log::sealed(METADATA_KIND, &metadata)?;
     if disk.create(&folder.join(METADATA), &bytes)? {
@@ -257,7 +301,7 @@ fn create(folder: &Path, disk: Disk, pinned: &Pinned) -> Result<Metadata> {
 }
 
 /// The lock, or who has it.
-fn lock(folder: &Path) -> Result<Lock> {
+pub(super) fn lock(folder: &Path) -> Result<Lock> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = if host.trim().is_empty() { "this machine" } else { host.trim() };
     let me = format!("process {} on {host}\n", std::process::id());

@@ -6,10 +6,10 @@
 use std::path::Path;
 
 use super::history::{self, History};
+use super::inspect::metadata;
 use super::log::{BatchLog, Offsets};
 use super::open::Provenance;
 use super::pinned::Pinned;
-use super::show::metadata;
 use crate::batch::BatchId;
 use crate::error::{Error, Result};
 

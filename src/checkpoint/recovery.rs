@@ -1,24 +1,33 @@
-//! What to do next, from what `offsets/` and `commits/` hold.
+//! What to do next, from what `offsets/` and `commits/` hold, and what the sink holds.
+//!
+//! `o` is the newest decided batch, `c` the newest that is done, `t` the newest that the sink holds.
 //!
 //! | found | meaning | what follows |
 //! |---|---|---|
-//! | nothing | a new query | batch 0 is planned |
-//! | newest offsets N with its commit | stopped between batches | batch N+1 is planned |
-//! | newest offsets N without its commit | died in batch N | batch N is run again, as decided |
-//! | newest offsets N torn, no commit N | died while deciding batch N | set aside, N is planned |
-//! | newest commit N torn | died while ending batch N | set aside, N is run again |
-//! | a commit without its offsets, a gap, torn older files | something was removed | refused |
+//! | nothing, `t` none | a new query | batch 0 is planned |
+//! | `o = c = t` | stopped between batches | batch `o+1` is planned |
+//! | `o = c+1`, `t = c` | died in batch `o`, before its output | `o` is run again, as decided |
+//! | `o = c+1`, `t = o` | died after the output | the same; the sink compares, and writes nothing |
+//! | `offsets/o` torn, no commit, `t = o-1` | died while deciding | set aside, `o` is planned |
+//! | `offsets/o` torn, `t >= o` | nobody knows what the sink holds | refused: `CHECKPOINT_CORRUPT` |
+//! | `commits/c` torn, `o = c` | died while ending batch `c` | set aside, `c` is run again |
+//! | `t > o` | the checkpoint is an older copy, or lost | refused: `SINK_AHEAD` |
+//! | `t < c` | the table was set back, or lost commits | refused: `SINK_BEHIND` |
+//! | a commit without its offsets, a gap, torn older files | something was removed | refused: `CHECKPOINT_CORRUPT` |
 //!
-//! Whether the sink already holds a batch is not known here: before it *plans* batch N, the caller
-//! asks the sink, and refuses to go on if batch N or a later one is in it. (After a torn `offsets/N`
-//! nobody could say what that batch had read.)
+//! Two more rows are judged before this, when the table is opened (`sinks/delta/open.rs`): another
+//! table at its place (`SINK_OTHER_TABLE`), and a log with a torn commit (`DELTA_LOG_TORN`). Nothing is
+//! set aside before everything has been judged: a refusal leaves the disk as it was.
+//!
+//! What is built on is made permanent first: the process that wrote it may have died between writing
+//! it and having it confirmed, and a power cut must not take away what later files lean on.
 
 use std::path::Path;
 
 use super::log::{BatchLog, Commit, Found, Offsets, WatermarkRow, corrupt};
 use crate::batch::BatchId;
 use crate::durable::Disk;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::time::Millis;
 
 /// So many batches stay in `offsets/` and `commits/` at least, as in Spark.
@@ -65,6 +74,17 @@ impl Recovery {
     }
 }
 
+/// What the sink says of the query's batches.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Held {
+    /// What the sink is called.
+    pub sink: String,
+    /// The newest batch that it holds, or that counts as held.
+    pub newest: Option<BatchId>,
+    /// The newest batch of which it holds something: rejected rows are written before the result.
+    pub begun: Option<BatchId>,
+}
+
 /// A watermark, and the row that has set it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Watermark {
@@ -81,29 +101,46 @@ impl Offsets {
     }
 }
 
-/// The recovery table. Torn newest files are set aside on the way.
+/// The recovery table. Torn newest files are set aside on the way. `held`: what the sink says; `None`:
+/// it is one that remembers nothing.
 pub(super) fn recover(
     folder: &Path,
     disk: Disk,
     offsets: &mut BatchLog,
     commits: &mut BatchLog,
+    held: Option<&Held>,
 ) -> Result<Recovery> {
     check_tail(folder, offsets, commits)?;
-    let Some(newest) = offsets.newest() else { return Ok(Recovery::Fresh) };
-    let decided = match offsets.read::<Offsets>(newest)? {
-        Found::Whole(decided) => decided,
-        Found::Missing => return Err(missing(folder, offsets, newest)),
+    let Some(newest) = offsets.newest() else {
+        check_held(held, None, None)?;
+        return Ok(Recovery::Fresh);
+    };
+    match offsets.read::<Offsets>(newest)? {
+        Found::Whole(decided) => after(folder, disk, offsets, commits, newest, decided, held),
+        Found::Missing => Err(missing(folder, offsets, newest)),
         Found::Torn(why) if commits.newest() == Some(newest) => {
-            return Err(torn(folder, offsets, newest, &why));
+            Err(torn(folder, offsets, newest, &why))
+        }
+        Found::Torn(why) if held.is_some_and(|held| held.begun >= Some(newest)) => {
+            let what = format!(
+                "{} is not whole ({why}), and the sink holds its batch: what that batch has read \
+                 cannot be known",
+                offsets.path(newest).display()
+            );
+            Err(corrupt(folder, what))
         }
         Found::Torn(why) => {
-            offsets.set_aside(disk, newest, &why)?;
-            let Some(before) = newest.checked_sub(1) else { return Ok(Recovery::Fresh) };
+            let Some(before) = newest.checked_sub(1) else {
+                check_held(held, None, None)?;
+                offsets.set_aside(disk, newest, &why)?;
+                return Ok(Recovery::Fresh);
+            };
             let decided = require(folder, offsets, before)?;
-            return after(folder, disk, offsets, commits, before, decided);
+            let recovery = after(folder, disk, offsets, commits, before, decided, held)?;
+            offsets.set_aside(disk, newest, &why)?;
+            Ok(recovery)
         }
-    };
-    after(folder, disk, offsets, commits, newest, decided)
+    }
 }
 
 /// What follows when `decided` is the newest decision, of batch `newest`.
@@ -114,10 +151,14 @@ fn after(
     commits: &mut BatchLog,
     newest: BatchId,
     decided: Offsets,
+    held: Option<&Held>,
 ) -> Result<Recovery> {
+    disk.make_permanent(&offsets.path(newest))?;
     if commits.newest() == Some(newest) {
         match commits.read::<Commit>(newest)? {
             Found::Whole(commit) => {
+                check_held(held, Some(newest), Some(newest))?;
+                disk.make_permanent(&commits.path(newest))?;
                 return Ok(Recovery::Continue {
                     next: newest + 1,
                     watermark: Watermark {
@@ -129,15 +170,64 @@ fn after(
                     last_batch_time_ms: decided.batch_timestamp_ms,
                 });
             }
-            Found::Torn(why) => commits.set_aside(disk, newest, &why)?,
+            Found::Torn(why) => {
+                check_held(held, newest.checked_sub(1), Some(newest))?;
+                commits.set_aside(disk, newest, &why)?;
+            }
             Found::Missing => return Err(missing(folder, commits, newest)),
         }
     }
-    let previous = match newest.checked_sub(1) {
+    let before = newest.checked_sub(1);
+    check_held(held, before, Some(newest))?;
+    let previous = match before {
         Some(before) => require(folder, offsets, before)?.watermark(),
         None => Watermark::default(),
     };
     Ok(Recovery::Rerun { batch: newest, offsets: decided, previous })
+}
+
+/// Sink and checkpoint must tell the same story: the sink holds each batch that is done, and none that
+/// was not decided.
+fn check_held(
+    held: Option<&Held>,
+    committed: Option<BatchId>,
+    decided: Option<BatchId>,
+) -> Result<()> {
+    let Some(Held { sink, newest, begun }) = held else { return Ok(()) };
+    let show = |batch: Option<BatchId>| match batch {
+        None => "none".to_owned(),
+        Some(batch) => format!("batch {batch}"),
+    };
+    if *begun > decided {
+        let what = format!(
+            "{sink} holds {} of this query, but the newest that the checkpoint knows is {}",
+            show(*begun),
+            show(decided)
+        );
+        return Err(Error::sink("SINK_AHEAD", what).hint(
+            "the checkpoint was lost or is an older copy: bring the newer one back; or go on from the \
+             older one with `strandline checkpoint repair CHECKPOINT --accept-sink`, which reads again \
+             what it does not know; or start over with --start-over",
+        ));
+    }
+    if *newest < committed {
+        let first = newest.map_or(0, |batch| batch + 1);
+        let what = format!(
+            "the checkpoint says that {} is done, but the newest that {sink} holds is {}: {} missing",
+            show(committed),
+            show(*newest),
+            match committed {
+                Some(last) if last > first => format!("the batches {first} to {last} are"),
+                _ => format!("batch {first} is"),
+            }
+        );
+        return Err(Error::sink("SINK_BEHIND", what).hint(
+            "the table was set back, replaced, or lost its newest commits: bring it back; or go on \
+             without them with `strandline checkpoint repair CHECKPOINT --accept-sink`; or start over \
+             with --start-over",
+        ));
+    }
+    Ok(())
 }
 
 /// No commit without its offsets, and no gap among the batches that are always kept. (Before

@@ -6,7 +6,9 @@ use std::path::Path;
 use serde_json::json;
 
 use super::recovery::RETAINED;
-use super::{Checkpoint, Commit, Offsets, Pinned, Recording, Recovery, Watermark, summary};
+use super::{
+    Checkpoint, Commit, Held, Inspection, Offsets, Pinned, Recording, Recovery, Role, Watermark,
+};
 use crate::batch::BatchId;
 use crate::durable::{Disk, Durability, names};
 use crate::error::Result;
@@ -79,7 +81,7 @@ fn after(batches: u64, decided: bool, damage: impl FnOnce(&Path)) -> Result<Reco
     }
     drop(checkpoint);
     damage(folder.path());
-    open(folder.path())?.recovery()
+    open(folder.path())?.recovery(None)
 }
 
 fn corrupt(found: Result<Recovery>, file: &str) {
@@ -104,7 +106,7 @@ fn a_new_query_starts_fresh_and_keeps_its_id() {
     let folder = tempfile::tempdir().unwrap();
     let mut first = open(folder.path()).unwrap();
     assert!(first.is_new());
-    assert_eq!(first.recovery().unwrap(), Recovery::Fresh);
+    assert_eq!(first.recovery(None).unwrap(), Recovery::Fresh);
     let id = first.query_id().to_string();
     drop(first);
     let second = open(folder.path()).unwrap();
@@ -140,7 +142,7 @@ fn what_was_set_aside_stays_and_its_batch_can_be_decided_again() {
         drop(checkpoint);
         cut(folder.path(), "offsets/3");
         checkpoint = open(folder.path()).unwrap();
-        assert_eq!(checkpoint.recovery().unwrap(), planned(3));
+        assert_eq!(checkpoint.recovery(None).unwrap(), planned(3));
     }
     decide(&mut checkpoint, 3);
     let names = names(&folder.path().join("offsets")).unwrap();
@@ -163,9 +165,9 @@ fn a_torn_commit_lets_its_batch_be_run_and_committed_again() {
     drop(done(folder.path(), 3));
     cut(folder.path(), "commits/2");
     let mut checkpoint = open(folder.path()).unwrap();
-    assert_eq!(checkpoint.recovery().unwrap(), rerun(2));
+    assert_eq!(checkpoint.recovery(None).unwrap(), rerun(2));
     finish(&mut checkpoint, 2);
-    assert_eq!(checkpoint.recovery().unwrap(), planned(3));
+    assert_eq!(checkpoint.recovery(None).unwrap(), planned(3));
 }
 
 #[test]
@@ -202,8 +204,8 @@ fn recovery_can_be_asked_twice() {
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoint = done(folder.path(), 3);
     decide(&mut checkpoint, 3);
-    assert_eq!(checkpoint.recovery().unwrap(), rerun(3));
-    assert_eq!(checkpoint.recovery().unwrap(), rerun(3));
+    assert_eq!(checkpoint.recovery(None).unwrap(), rerun(3));
+    assert_eq!(checkpoint.recovery(None).unwrap(), rerun(3));
 }
 
 #[test]
@@ -253,7 +255,7 @@ fn clean_up_keeps_a_hundred_batches_and_every_take() {
         let count = names(&folder.path().join(log)).unwrap().len() as u64;
         assert!((RETAINED..2 * RETAINED).contains(&count), "{count} in {log}");
     }
-    assert_eq!(checkpoint.recovery().unwrap(), planned(450));
+    assert_eq!(checkpoint.recovery(None).unwrap(), planned(450));
     assert_eq!(checkpoint.history(0).unwrap(), first_takes(450));
     assert_eq!(checkpoint.history(1).unwrap().last(), Some(&json!({"version": 443})));
 }
@@ -336,16 +338,20 @@ fn a_lost_history_is_refused() {
 }
 
 #[test]
-fn a_summary_is_read_while_the_query_runs() {
+fn a_checkpoint_is_inspected_while_the_query_runs() {
     let folder = tempfile::tempdir().unwrap();
     let mut checkpoint = done(folder.path(), 250);
     decide(&mut checkpoint, 250);
-    let summary = summary(folder.path()).unwrap();
-    assert_eq!(summary.query_id, checkpoint.query_id());
-    assert_eq!(summary.newest_offsets, Some((250, offsets(250))));
-    assert_eq!(summary.newest_commit, Some(249));
-    assert_eq!(summary.watermark_ms, Some(250_000));
-    assert_eq!(summary.archived_batches, [99, 99]);
+    let found = Inspection::read(folder.path()).unwrap();
+    assert_eq!(found.identity.id, checkpoint.query_id());
+    assert!(found.holder.is_some_and(|who| who.contains(&std::process::id().to_string())));
+    assert_eq!((found.offsets.len(), found.commits.len()), (152, 151));
+    let takes = |source| {
+        let found = Inspection::read(folder.path()).unwrap();
+        found.takes(source).into_iter().map(|(batch, _)| batch).collect::<Vec<_>>()
+    };
+    assert_eq!(takes(0), (0..251).collect::<Vec<_>>());
+    assert_eq!(takes(1), (0..25).map(|ten| ten * 10 + 3).collect::<Vec<_>>());
 }
 
 #[test]
@@ -353,6 +359,115 @@ fn temporary_files_of_a_death_are_removed() {
     let folder = tempfile::tempdir().unwrap();
     drop(open(folder.path()).unwrap());
     fs::write(folder.path().join("offsets/.0.123-4.tmp"), b"half").unwrap();
-    assert_eq!(open(folder.path()).unwrap().recovery().unwrap(), Recovery::Fresh);
+    assert_eq!(open(folder.path()).unwrap().recovery(None).unwrap(), Recovery::Fresh);
     assert_eq!(names(&folder.path().join("offsets")).unwrap(), Vec::<String>::new());
+}
+
+/// What lies under a folder, with every byte.
+fn everything(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut files = vec![];
+    for log in ["offsets", "commits"] {
+        for name in names(&folder.join(log)).unwrap() {
+            files.push((format!("{log}/{name}"), fs::read(folder.join(log).join(name)).unwrap()));
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The recovery table, row by row: every small (decided, done, torn, held by the sink) gives what its
+/// page says, and a refusal changes nothing.
+#[test]
+fn every_state_of_checkpoint_and_sink_has_one_answer() {
+    for decided in 0..4_u64 {
+        for is_done in [false, true] {
+            for torn in [None, Some("offsets"), Some("commits")] {
+                for held in [None, Some(0), Some(1), Some(2), Some(3), Some(4)] {
+                    judge(decided, is_done, torn, held);
+                }
+            }
+        }
+    }
+}
+
+/// `decided` batches are decided, all but perhaps the newest are done; the newest file of a kind is torn.
+fn judge(decided: u64, is_done: bool, torn: Option<&str>, held: Option<BatchId>) {
+    let (newest, done) = match (decided.checked_sub(1), is_done) {
+        (Some(newest), true) => (Some(newest), decided),
+        (Some(newest), false) => (Some(newest), newest),
+        (None, _) => (None, 0),
+    };
+    let broken = match (torn, newest, is_done) {
+        (None, ..) => None,
+        (Some("commits"), Some(newest), true) => Some(format!("commits/{newest}")),
+        (Some("offsets"), Some(newest), _) => Some(format!("offsets/{newest}")),
+        _ => return,
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = self::done(folder.path(), done);
+    if Some(done) == newest {
+        decide(&mut checkpoint, done);
+    }
+    drop(checkpoint);
+    broken.iter().for_each(|file| cut(folder.path(), file));
+    let before = everything(folder.path());
+    let said = Held { sink: "the sink".into(), newest: held, begun: held };
+    let found = open(folder.path()).unwrap().recovery(Some(&said));
+    let tuple = format!("decided {decided}, done {done}, torn {broken:?}, held {held:?}");
+
+    let committed = match torn {
+        Some("commits") => done.checked_sub(1).and_then(|newest| newest.checked_sub(1)),
+        _ => done.checked_sub(1),
+    };
+    let known = match torn {
+        Some("offsets") => newest.and_then(|newest| newest.checked_sub(1)),
+        _ => newest,
+    };
+    let expected = match (torn, newest) {
+        (Some("offsets"), Some(_)) if is_done => Err("CHECKPOINT_CORRUPT"),
+        (Some("offsets"), Some(newest)) if held >= Some(newest) => Err("CHECKPOINT_CORRUPT"),
+        _ if held > known => Err("SINK_AHEAD"),
+        _ if held < committed => Err("SINK_BEHIND"),
+        (Some("offsets"), Some(0)) | (_, None) => Ok(Recovery::Fresh),
+        (Some("offsets"), Some(newest)) => Ok(planned(newest)),
+        (None, Some(newest)) if is_done => Ok(planned(newest + 1)),
+        (_, Some(newest)) => Ok(rerun(newest)),
+    };
+    match (found, expected) {
+        (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{tuple}"),
+        (Err(error), Err(expected)) => {
+            assert_eq!(error.condition(), expected, "{tuple}");
+            assert_eq!(error.exit_code(), if expected == "CHECKPOINT_CORRUPT" { 11 } else { 13 });
+            assert!(error.hint_text().is_some(), "{tuple}");
+            assert_eq!(everything(folder.path()), before, "a refusal changes nothing: {tuple}");
+        }
+        (found, expected) => panic!("{tuple}: {found:?}, expected {expected:?}"),
+    }
+}
+
+#[test]
+fn a_table_is_known_from_the_first_decision_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut checkpoint = open(folder.path()).unwrap();
+    checkpoint.note_table(Role::Output, "one").unwrap();
+    assert_eq!(checkpoint.table(Role::Output).id, None, "nothing is in it yet");
+    checkpoint.note_table(Role::Output, "two").unwrap();
+    decide(&mut checkpoint, 0);
+    drop(checkpoint);
+    let checkpoint = open(folder.path()).unwrap();
+    assert_eq!(checkpoint.table(Role::Output).id.as_deref(), Some("two"));
+    assert_eq!(checkpoint.table(Role::Rejected).id, None);
+}
+
+#[test]
+fn a_newer_format_says_who_wrote_it() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(done(folder.path(), 1));
+    let path = folder.path().join("metadata.json");
+    let version = env!("CARGO_PKG_VERSION");
+    let newer = fs::read_to_string(&path).unwrap().replacen("strandline 1", "strandline 2", 1);
+    fs::write(&path, newer.replace(version, "7.1.0")).unwrap();
+    let error = open(folder.path()).unwrap_err();
+    assert_eq!((error.condition(), error.exit_code()), ("CHECKPOINT_FORMAT", 11));
+    assert!(error.message().contains("written by strandline 7.1.0"), "{error}");
 }

@@ -5,6 +5,7 @@
 //! failed, 130 interrupted twice, and those of an error ([`crate::error::Kind`]).
 
 mod ask;
+mod checkpoint;
 mod demo;
 mod explain;
 mod fault;
@@ -70,6 +71,8 @@ enum Command {
     Replay(replay::Replay),
     /// Show what longer and shorter delays of the watermark would do.
     WhatIf(what_if::WhatIf),
+    /// Look at a checkpoint, check it, mend it.
+    Checkpoint(checkpoint::Checkpoint),
     /// Play scripts against a pipeline: rows, steps, crashes, and what must come of them.
     Test(test::Test),
 }
@@ -84,6 +87,7 @@ impl Command {
             Command::Explain(command) => command.run(),
             Command::Replay(command) => command.run(),
             Command::WhatIf(command) => command.run(),
+            Command::Checkpoint(command) => return command.run(),
             Command::Test(command) => return command.run(),
             Command::Why(command) => command.run(),
         };

@@ -214,8 +214,8 @@ impl Replay {
 /// What the two sides of a comparison are called.
 pub const SIDES: [&str; 2] = ["computed", "in the table"];
 
-/// The project is the folder above `checkpoints/`.
-fn project_of(checkpoint: &Path) -> Result<PathBuf> {
+/// The project that a checkpoint lies in: the folder above `checkpoints/`.
+pub fn project_of(checkpoint: &Path) -> Result<PathBuf> {
     let above = |path: &Path| path.parent().and_then(Path::parent).map(Path::to_path_buf);
     if let Some(project) = above(checkpoint).filter(|_| !checkpoint.ends_with("..")) {
         return Ok(project);

@@ -23,6 +23,7 @@
 //! batch time, so it computes the same rows; if its output is in the table already, the sink sees
 //! the transaction and leaves it alone.
 
+mod agreement;
 mod arrivals;
 pub mod assemble;
 pub mod closing;
@@ -30,6 +31,7 @@ pub mod context;
 mod declared;
 pub mod explain;
 pub mod frame;
+pub mod fsck;
 pub mod handle;
 mod json_functions;
 mod leaf;

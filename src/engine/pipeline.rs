@@ -364,7 +364,7 @@ pub fn rejected_table(query: &str) -> String {
 
 /// Makes the table of rejected rows in a folder.
 pub(super) fn rejected_sink(path: PathBuf, disk: Disk) -> OpenRejected {
-    Box::new(move |query_id| {
+    Box::new(move |query_id, expected| {
         Ok(Box::new(DeltaSink::open(DeltaSinkOptions {
             path,
             app_id: query_id.to_string(),
@@ -372,6 +372,9 @@ pub(super) fn rejected_sink(path: PathBuf, disk: Disk) -> OpenRejected {
             mode: OutputMode::Append,
             keys: vec![],
             event_time: None,
+            expected,
+            // It tells the same rows whatever the query makes of the others.
+            is_repeatable: true,
             disk,
         })?))
     })
@@ -387,6 +390,8 @@ pub(super) fn delta_sink(path: PathBuf, disk: Disk) -> OpenSink<'static> {
             mode: request.mode,
             keys: request.keys.clone(),
             event_time: request.event_time,
+            expected: request.expected.clone(),
+            is_repeatable: request.is_repeatable,
             disk,
         })?))
     })

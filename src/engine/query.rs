@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
 
+use super::agreement::{agree, expected, is_repeatable};
 use super::assemble::{Assembly, assemble};
 use super::closing::Closing;
 use super::resumed::Resumed;
@@ -13,13 +14,14 @@ use super::steps::{AfterStep, Step};
 use super::watermark::{Policy, Tracker};
 use crate::batch::BatchId;
 use crate::checkpoint::{
-    Checkpoint, Offsets, Pinned, ProgressLog, Provenance, Raised, Recovery, Watermark, WatermarkRow,
+    Checkpoint, Offsets, Pinned, ProgressLog, Provenance, Raised, Recovery, Role, Watermark,
+    WatermarkRow,
 };
 use crate::durable::Disk;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::operators::StateShape;
 use crate::progress::StreamingQueryProgress;
-use crate::sinks::{OutputMode, Sink};
+use crate::sinks::{Expected, OutputMode, Sink};
 use crate::sources::still::StillTable;
 use crate::sources::{BadRecord, Source, Take};
 use crate::sql::{QueryPlan, is_streaming};
@@ -42,6 +44,10 @@ pub type OpenSink<'a> = Box<dyn FnOnce(&SinkRequest) -> Result<Box<dyn Sink>> + 
 pub struct SinkRequest {
     /// The query's identity: the name of its transactions.
     pub query_id: String,
+    /// What the checkpoint remembers of the table.
+    pub expected: Expected,
+    /// Whether the same input gives the same rows.
+    pub is_repeatable: bool,
     /// The columns.
     pub schema: arrow::datatypes::SchemaRef,
     /// What of the result is written.
@@ -91,7 +97,7 @@ pub struct QueryParts<'a> {
 }
 
 /// Makes the sink of rejected rows, for the query of this identity, when the first one is there.
-pub type OpenRejected = Box<dyn FnOnce(&str) -> Result<Box<dyn Sink>> + Send>;
+pub type OpenRejected = Box<dyn FnOnce(&str, Expected) -> Result<Box<dyn Sink>> + Send>;
 
 /// Where rejected rows go.
 pub enum RejectedRows {
@@ -205,6 +211,8 @@ impl Query {
         checkpoint
             .note_origin(Provenance { query: parts.name.clone(), pipeline: parts.pipeline })?;
         let mut sink = (parts.open_sink)(&SinkRequest {
+            expected: expected(&checkpoint, Role::Output),
+            is_repeatable: is_repeatable(&parts.plan.plan),
             query_id: checkpoint.query_id().to_string(),
             schema: assembly.schema.clone(),
             mode: assembly.sink_mode,
@@ -212,9 +220,11 @@ impl Query {
             event_time: assembly.event_time,
         })?;
         // Before the history: what is torn is set aside here.
-        let recovery = checkpoint.recovery()?;
+        let mut rejected_rows = parts.rejected;
+        let held = agree(&mut checkpoint, sink.as_mut(), &mut rejected_rows)?;
+        let recovery = checkpoint.recovery(held.as_ref())?;
         let (streams, stills) = join_origins(parts.origins, &parts.plan, &assembly, &checkpoint)?;
-        let newest_written = check_sink(&recovery, sink.as_mut())?;
+        let newest_written = held.and_then(|held| held.newest);
         let cut_off = checkpoint.was_cut_off();
         let resumed = Resumed::of(&recovery, cut_off, &assembly, sink.as_ref(), newest_written);
         let no_data_batch_due =
@@ -252,7 +262,7 @@ impl Query {
             unfinished,
             late_ms: late.ms.unwrap_or(0),
             late_row: late.row,
-            rejected_rows: parts.rejected,
+            rejected_rows,
             future_guard_ms: parts.future_guard_ms,
             no_data_batch_due,
             last_trigger_start: None,
@@ -362,51 +372,6 @@ fn open_states(
             shapes.into_iter().map(|shape| open(number, shape)).collect()
         })
         .collect()
-}
-
-/// The table and the checkpoint must tell the same story: the table holds each committed batch, and
-/// at most one more (the batch during which the process died). Gives the newest that it holds.
-fn check_sink(recovery: &Recovery, sink: &mut dyn Sink) -> Result<Option<BatchId>> {
-    if !sink.remembers() {
-        return Ok(None);
-    }
-    let held = sink.newest_batch()?;
-    let (committed, decided) = match recovery {
-        Recovery::Fresh => (None, None),
-        Recovery::Continue { next, .. } => (next.checked_sub(1), next.checked_sub(1)),
-        Recovery::Rerun { batch, .. } => (batch.checked_sub(1), Some(*batch)),
-    };
-    let table = sink.description();
-    let show = |batch: Option<BatchId>| batch.map_or("none".to_string(), |b| b.to_string());
-    if held > decided {
-        return Err(Error::sink(
-            "SINK_AHEAD",
-            format!(
-                "{table} holds batch {} of this query, but the checkpoint knows batches up to {}",
-                show(held),
-                show(decided)
-            ),
-        )
-        .hint(
-            "the checkpoint was lost or is an older copy: bring the newer one back, or remove \
-             both the checkpoint and the table to start over",
-        ));
-    }
-    if held < committed {
-        return Err(Error::sink(
-            "SINK_BEHIND",
-            format!(
-                "the checkpoint has committed batches up to {}, but {table} holds batches up to {}",
-                show(committed),
-                show(held)
-            ),
-        )
-        .hint(
-            "the table was removed, replaced or set back: bring it back, or remove both the \
-             table and the checkpoint to start over",
-        ));
-    }
-    Ok(held)
 }
 
 /// The facts about a query that must not change while its checkpoint lives.

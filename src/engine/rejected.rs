@@ -14,6 +14,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 
+use super::agreement::open_rejected;
 use super::ledger::{Account, ReadRows, Refused, Why, account};
 use super::query::{Query, RejectedRows};
 use super::report::Operated;
@@ -244,12 +245,10 @@ impl Query {
 
     /// Writes the rejected rows of a batch: step 8, before the result.
     pub(super) fn write_rejected(&mut self, batch: BatchId, rows: &RecordBatch) -> Result<()> {
-        let RejectedRows::Kept { open, sink, .. } = &mut self.rejected_rows else { return Ok(()) };
-        if sink.is_none() {
-            let Some(open) = open.take() else { return Ok(()) };
-            *sink = Some(open(self.checkpoint.query_id())?);
-        }
-        let Some(sink) = sink else { return Ok(()) };
+        open_rejected(&mut self.checkpoint, &mut self.rejected_rows)?;
+        let RejectedRows::Kept { sink: Some(sink), .. } = &mut self.rejected_rows else {
+            return Ok(());
+        };
         sink.write(&OutputBatch { id: batch, rows: vec![rows.clone()], watermark: None })
     }
 }

@@ -8,7 +8,7 @@ use deltalake::parquet::arrow::ArrowWriter;
 
 use crate::durable::Disk;
 use crate::error::{Error, Result};
-use crate::sinks::{DeltaSink, DeltaSinkOptions, OutputBatch, OutputMode, Sink};
+use crate::sinks::{DeltaSink, DeltaSinkOptions, Expected, OutputBatch, OutputMode, Sink};
 use crate::sql::TableDefinition;
 
 /// JSON lines as rows of a table, whose columns must be declared.
@@ -53,6 +53,8 @@ pub(super) fn append_delta(
         mode: OutputMode::Append,
         keys: vec![],
         event_time: None,
+        expected: Expected::default(),
+        is_repeatable: true,
         disk,
     })?;
     sink.write(&OutputBatch { id: number, rows, watermark: None })

@@ -59,6 +59,34 @@ impl FromStr for OutputMode {
     }
 }
 
+/// What a query's checkpoint remembers of its table, by which the table is known again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// The table's identity; `None`: the query has not written into one yet, or by a program that did
+    /// not note it.
+    pub id: Option<String>,
+    /// The newest batch that is done: a table must be there, and hold it.
+    pub committed: Option<BatchId>,
+    /// What a person has said of the table.
+    pub accepted: Option<Accepted>,
+}
+
+/// That the table is right as it was found, though the checkpoint tells another story.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Accepted {
+    /// The newest version of the table when that was said.
+    pub version: u64,
+    /// Up to this batch nothing is written into it again, whatever it holds.
+    pub batch: Option<BatchId>,
+}
+
+impl Expected {
+    /// Whether a person has said that this batch counts as written.
+    pub fn is_accepted(&self, batch: Option<BatchId>) -> bool {
+        self.accepted.as_ref().is_some_and(|accepted| accepted.batch >= batch)
+    }
+}
+
 /// The result of one batch, on its way into a sink.
 #[derive(Debug, Clone)]
 pub struct OutputBatch {
@@ -76,6 +104,12 @@ pub trait Sink: Send {
     /// What progress calls it: `DeltaSink[data/events]`.
     fn description(&self) -> String;
 
+    /// The identity of the table that is written to, which another table at its place does not have;
+    /// `None`: it has none.
+    fn table_id(&self) -> Option<&str> {
+        None
+    }
+
     /// The newest batch of this query that the sink holds. Asked once, at start.
     fn newest_batch(&mut self) -> Result<Option<BatchId>>;
 
@@ -86,6 +120,7 @@ pub trait Sink: Send {
 
     /// Writes a batch. When this returns the rows are permanent, and visible to others.
     ///
-    /// A batch that is already there is not written again.
+    /// A batch that is already there is not written again; its rows must be those that are there
+    /// (`BATCH_CHANGED`), as far as the sink can tell.
     fn write(&mut self, batch: &OutputBatch) -> Result<()>;
 }

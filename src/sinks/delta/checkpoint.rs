@@ -2,8 +2,8 @@
 //!
 //! A reader starts from the newest checkpoint and replays the commits after it. A checkpoint names
 //! every live file, so it is written in the background, never two at once, and the more seldom the
-//! more files there are. A commit is durable without it: an error here is kept and told to whoever
-//! asks, and the next turn tries again. No old log file is removed.
+//! more files there are. A commit is durable without it: an error here is a warning, told once and
+//! kept for whoever asks, and the next turn tries again. No old log file is removed.
 
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
@@ -64,10 +64,10 @@ impl Checkpoints {
 
     fn collect(&mut self) {
         let Some(thread) = self.running.take() else { return };
-        match thread.join() {
-            Ok(Ok(())) => self.error = None,
-            Ok(Err(e)) => self.error = Some(e),
-            Err(_) => self.error = Some(Error::internal("a Delta checkpoint ended in a panic")),
+        let died = || Error::internal("a Delta checkpoint ended in a panic");
+        self.error = thread.join().unwrap_or_else(|_| Err(died())).err();
+        if let Some(error) = &self.error {
+            tracing::warn!("{error}; the table is whole without it, readers only start slower");
         }
     }
 }

@@ -16,6 +16,10 @@ pub(super) struct Change<'a> {
     pub batch: BatchId,
     pub added: &'a [Add],
     pub removed: &'a [LiveFile],
+    /// How many rows the batch gave.
+    pub rows: usize,
+    /// What they were, for a run of the same batch after a crash; `None`: it may give others.
+    pub digest: Option<&'a str>,
 }
 
 impl Change<'_> {
@@ -32,10 +36,16 @@ impl Change<'_> {
         info["operationParameters"] = json!({
             "outputMode": mode, "queryId": self.query, "epochId": self.batch.to_string(),
         });
+        // Makes each try another text, so that a try can be told from what somebody else wrote.
+        info["txnId"] = json!(uuid::Uuid::new_v4().to_string());
+        if let Some(digest) = self.digest {
+            info["outputDigest"] = json!(digest);
+        }
         info["isBlindAppend"] = json!(self.mode == OutputMode::Append);
         info["operationMetrics"] = json!({
             "numAddedFiles": self.added.len().to_string(),
             "numRemovedFiles": self.removed.len().to_string(),
+            "numOutputRows": self.rows.to_string(),
             "numOutputBytes": self.added.iter().map(|a| a.size).sum::<i64>().to_string(),
         });
         let mut actions = vec![json!({"commitInfo": info})];

@@ -4,6 +4,11 @@
 //! writer knows the newest version because it wrote it, so a commit lists nothing, loads nothing
 //! and costs the same at version 10 and at 100,000. Only where the name is taken has somebody else
 //! committed: then their commits are read, one file each, and the next free version is tried.
+//!
+//! An entry is its own proof: each try has another text. So where a put answers an error or that the
+//! name is taken, what lies there tells whether it is ours. If it is and the disk has not confirmed
+//! it, the query stops: to call the batch done would be wrong after a power cut that takes the entry
+//! away, to sync once more says nothing after a sync that failed. The next start reads what is there.
 
 use std::path::{Path, PathBuf};
 
@@ -57,6 +62,28 @@ pub(super) struct Foreign {
     pub transactions: Vec<Transaction>,
 }
 
+/// What a commit says about itself, as far as it matters here.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CommitInfo {
+    pub operation: Option<String>,
+    /// See [`super::digest`].
+    pub output_digest: Option<String>,
+}
+
+impl CommitInfo {
+    /// Whether the commit takes the table back to an older version.
+    pub fn restores(&self) -> bool {
+        self.operation.as_deref() == Some("RESTORE")
+    }
+}
+
+/// What the metadata of a table begins with.
+#[derive(Debug, Deserialize)]
+pub(super) struct TableIdentity {
+    pub id: String,
+}
+
 /// One line of a commit; what is not named here does not concern a writer.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,7 +91,8 @@ pub(super) struct Line {
     pub add: Option<Add>,
     pub remove: Option<Remove>,
     pub txn: Option<Transaction>,
-    meta_data: Option<IgnoredAny>,
+    pub commit_info: Option<CommitInfo>,
+    pub meta_data: Option<TableIdentity>,
     protocol: Option<IgnoredAny>,
 }
 
@@ -109,11 +137,18 @@ impl Log {
             )
             .hint("restore the table, or start the query anew with another checkpoint"));
         }
-        let put = self.disk.create(&commit_path(&self.table, self.version + 1), entry)?;
-        if put {
-            self.version += 1;
+        let path = commit_path(&self.table, self.version + 1);
+        let is_ours = || matches!(durable::read(&path), Ok(Some(there)) if there == entry);
+        match self.disk.create(&path, entry) {
+            Ok(true) => {}
+            // A file system over a network can do a link, lose its answer, and do it again.
+            Ok(false) if is_ours() => self.disk.make_permanent(&path)?,
+            Ok(false) => return Ok(false),
+            Err(error) if is_ours() => return Err(unconfirmed(&path, error)),
+            Err(error) => return Err(error),
         }
-        Ok(put)
+        self.version += 1;
+        Ok(true)
     }
 
     /// Reads the commits after the newest known version; afterwards they are known, all of them
@@ -132,6 +167,9 @@ impl Log {
                 if line.protocol.is_some() {
                     return Err(changed("DELTA_PROTOCOL_CHANGED", "protocol", &path, version));
                 }
+                if line.commit_info.is_some_and(|info| info.restores()) {
+                    return Err(restored(&self.table, version));
+                }
                 if line.meta_data.is_some() {
                     return Err(changed("DELTA_METADATA_CHANGED", "metadata", &path, version));
                 }
@@ -144,6 +182,33 @@ impl Log {
             commits.push(commit);
         }
     }
+}
+
+fn unconfirmed(path: &Path, error: Error) -> Error {
+    let what = format!(
+        "{} is there, but the disk has not confirmed that it stays: {}",
+        path.display(),
+        error.message()
+    );
+    Error::storage("DELTA_COMMIT_UNCONFIRMED", what)
+        .hint("start again: what is in the table's log then decides, and no batch is written twice")
+        .caused_by(error)
+}
+
+/// The table was taken back to an older version.
+pub(super) fn restored(table: &Path, version: u64) -> Error {
+    Error::sink(
+        "SINK_REWOUND",
+        format!(
+            "version {version} of {} has taken the table back to an older version (RESTORE)",
+            table.display()
+        ),
+    )
+    .hint(
+        "the rows of some batches are gone, and the checkpoint goes on after them: go on without \
+         them with `strandline checkpoint repair CHECKPOINT --accept-sink`, or start over with \
+         --start-over",
+    )
 }
 
 fn changed(condition: &'static str, what: &str, path: &Path, version: u64) -> Error {
@@ -159,16 +224,20 @@ fn changed(condition: &'static str, what: &str, path: &Path, version: u64) -> Er
 
 /// The lines of a whole commit; a file that is not one is named.
 pub(super) fn lines(bytes: &[u8], path: &Path) -> Result<Vec<Line>> {
-    let torn = |why: String| {
-        Error::sink("DELTA_LOG_TORN", format!("{} is not a whole commit: {why}", path.display()))
-            .hint("a power cut can leave such a file; remove it if it is the newest one, else restore it")
-    };
     let lines = bytes
         .split(|&b| b == b'\n')
         .filter(|line| !line.trim_ascii().is_empty())
-        .map(|line| serde_json::from_slice(line).map_err(|e| torn(e.to_string())))
+        .map(|line| serde_json::from_slice(line).map_err(|e| torn(path, e)))
         .collect::<Result<Vec<Line>>>()?;
-    if lines.is_empty() { Err(torn("it is empty".into())) } else { Ok(lines) }
+    if lines.is_empty() { Err(torn(path, "it is empty")) } else { Ok(lines) }
+}
+
+/// A commit that is not whole.
+pub(super) fn torn(path: &Path, why: impl std::fmt::Display) -> Error {
+    Error::sink("DELTA_LOG_TORN", format!("{} is not a whole commit: {why}", path.display())).hint(
+        "a power cut can leave such a file; where it is the newest one, \
+             `strandline checkpoint repair` moves it aside, else bring it back from a copy",
+    )
 }
 
 /// Where the commit of a version is.

@@ -5,44 +5,53 @@
 //!
 //! The life of a commit:
 //!
-//! 1. a batch that the table holds (by the transaction of this query) is left alone;
+//! 1. a batch that the table holds (by the transaction of this query) is left alone; its rows must be
+//!    those that it has given before (`digest`);
 //! 2. the rows become Parquet files, each whole under its final name, which nobody reads yet;
-//! 3. one log entry names the transaction (query, batch), the files that are new and those that
+//! 3. the files are looked at once more: somebody may have cleaned the folder (`VACUUM`);
+//! 4. one log entry names the transaction (query, batch), the files that are new and those that
 //!    they replace; it is put at the next version, if nobody has that version;
-//! 4. if somebody has, their commits are read. Ours may be among them, where an earlier try died
-//!    between the commit and its report: then all is done. Else step 3 (in update mode 2) again.
+//! 5. if somebody has, their commits are read, and step 4 (in update mode 2) is done again. Where one
+//!    of them is of this very query, another process runs it, and this one stops.
 //!
-//! A crash before 3 leaves files that no version names; a crash after it is seen in 1. What is
-//! replaced depends on the mode: nothing (append), all (complete), or the files that hold a key of
-//! the batch (update: see `upsert`).
+//! A crash before 4 leaves files that no version names, which the next process removes (`leftovers`);
+//! a crash after it is seen in 1. What is replaced depends on the mode: nothing (append), all
+//! (complete), or the files that hold a key of the batch (update: see `upsert`).
 
 mod checkpoint;
+mod digest;
 mod encode;
 mod entry;
+mod heal;
+pub mod inspect;
 mod keys;
 mod layout;
+mod leftovers;
 mod log;
 mod open;
 mod parquet;
+mod probe;
 mod schema;
 mod stats;
+mod tail;
 mod upsert;
 pub mod written;
 
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use deltalake::kernel::Add;
+use deltalake::kernel::{Add, Transaction};
 
 use self::checkpoint::Checkpoints;
 use self::entry::Change;
 use self::keys::KeyColumns;
 use self::log::{LiveFile, Log};
 use self::open::Found;
+use self::tail::{LogFiles, Ours};
 use self::upsert::{Rewrite, Upsert};
-use super::{OutputBatch, OutputMode, Sink};
+use super::{Expected, OutputBatch, OutputMode, Sink};
 use crate::batch::BatchId;
 use crate::durable::Disk;
 use crate::error::{Error, Result};
@@ -68,9 +77,16 @@ pub struct DeltaSinkOptions {
     /// In update mode, a column of `keys` with a time (a timestamp, or a struct whose `end` is one):
     /// once the watermark has reached it, the row will not come again.
     pub event_time: Option<usize>,
+    /// What the query's checkpoint remembers of the table.
+    pub expected: Expected,
+    /// Whether the same input gives the same rows: a batch that is run again is held to that.
+    pub is_repeatable: bool,
     /// The way to the disk.
     pub disk: Disk,
 }
+
+/// So often a commit is tried while others commit too, or remove its files.
+const TRIES: usize = 50;
 
 /// Writes the batches of one query into one Delta table.
 pub struct DeltaSink {
@@ -78,7 +94,13 @@ pub struct DeltaSink {
     /// The schema of the table's files.
     schema: SchemaRef,
     log: Log,
+    /// Stands for the query in the names of its files.
+    tag: String,
     newest: Option<BatchId>,
+    /// What the commit of the newest batch said when the table was opened.
+    newest_commit: Option<Ours>,
+    /// Whether what dead tries have left is removed.
+    is_tidy: bool,
     /// How many data files the newest version holds.
     active: usize,
     content: Content,
@@ -104,21 +126,37 @@ impl DeltaSink {
     ///
     /// # Errors
     /// Where the query's schema has no form in Delta; where the table that is there has another
-    /// schema, or rules that this writer does not keep; where its log is damaged.
+    /// schema, or rules that this writer does not keep; where its log is damaged; where it is not the
+    /// table that is expected, or was taken back to an older version.
     pub fn open(options: DeltaSinkOptions) -> Result<Self> {
         let wanted = schema::table_schema(&options.schema)?;
-        let DeltaSinkOptions { path, app_id, mode, disk, .. } = &options;
+        let DeltaSinkOptions { path, app_id, mode, disk, expected, .. } = &options;
         open::check_path(path)?;
-        let created = match open::is_table(path) {
+        let created = match LogFiles::list(path)?.is_table() {
             true => None,
-            false => open::create(*disk, path, &wanted, *mode)?,
+            false => {
+                open::check_missing(path, expected)?;
+                open::create(*disk, path, &wanted, *mode)?
+            }
         };
         let found = match created {
             Some(found) => found,
-            None => open::load(*disk, path, app_id, *mode)?,
+            None => {
+                let found = open::load(*disk, path, app_id, *mode)?;
+                open::check_expected(path, &found, expected)?;
+                found
+            }
         };
         schema::check_agreement(&found.schema, &wanted, &path.display().to_string())?;
-        let Found { log, schema, newest_batch, active, files } = found;
+        probe::check_links(path)?;
+        let tag = leftovers::tag(app_id);
+        leftovers::remove_temporaries(*disk, path, &tag)?;
+        let Found { log, schema, newest_batch, newest_commit, active, files, .. } = found;
+        if newest_batch.is_none() {
+            // Whoever made the table may have died before its place was permanent.
+            disk.make_permanent(&path.join("_delta_log"))?;
+            disk.make_permanent(path)?;
+        }
         let content = match mode {
             OutputMode::Append => Content::Append,
             OutputMode::Complete => Content::Complete(files),
@@ -128,13 +166,22 @@ impl DeltaSink {
             }
         };
         let checkpoints = Checkpoints::of(*disk, path);
-        let newest = newest_batch.and_then(|batch| BatchId::try_from(batch).ok());
-        Ok(Self { options, schema, log, newest, active, content, checkpoints })
-    }
-
-    /// The table's identity, made when it was created: another one means another table.
-    pub fn table_id(&self) -> &str {
-        self.log.table_id()
+        let accepted = expected.accepted.as_ref().and_then(|accepted| accepted.batch);
+        let newest = newest_batch.max(accepted);
+        let newest_commit = newest_commit.filter(|ours| Some(ours.batch) > accepted);
+        let is_tidy = false;
+        Ok(Self {
+            options,
+            schema,
+            log,
+            tag,
+            newest,
+            newest_commit,
+            is_tidy,
+            active,
+            content,
+            checkpoints,
+        })
     }
 
     /// The newest version of the table that this writer knows.
@@ -152,43 +199,75 @@ impl DeltaSink {
         self.newest.is_some_and(|newest| newest >= batch)
     }
 
-    /// Writes rows into files of the table that no version names yet.
-    fn write_files(&self, batch: BatchId, rows: &[RecordBatch]) -> Result<Vec<Add>> {
-        let options = &self.options;
-        in_files(rows, ROWS_PER_FILE)
-            .iter()
-            .map(|part| parquet::write(options.disk, &options.path, batch, &self.schema, part))
-            .collect()
+    /// Writes rows into a file of the table that no version names yet.
+    fn write_file(&self, batch: BatchId, rows: &[RecordBatch]) -> Result<Add> {
+        let DeltaSinkOptions { disk, path, .. } = &self.options;
+        let name = parquet::Name { batch, tag: &self.tag };
+        parquet::write(*disk, path, &name, &self.schema, rows)
     }
 
     /// What the batch does to the table as it is known now.
     fn plan(&mut self, batch: &OutputBatch, rows: &[RecordBatch]) -> Result<Plan> {
-        match &mut self.content {
-            Content::Append | Content::Complete(_) => Ok(Plan {
-                added: self.write_files(batch.id, rows)?,
-                removed: vec![],
-                rewrite: None,
-            }),
-            Content::Update(upsert) => {
-                let rewrite = upsert.prepare(rows, batch.watermark)?;
-                let removed = rewrite.removed();
-                let added = rewrite
-                    .files
-                    .iter()
-                    .map(|file| {
-                        let rows = std::slice::from_ref(&file.rows);
-                        let DeltaSinkOptions { disk, path, .. } = &self.options;
-                        parquet::write(*disk, path, batch.id, &self.schema, rows)
-                    })
-                    .collect::<Result<Vec<Add>>>()?;
-                Ok(Plan { added, removed, rewrite: Some(rewrite) })
+        let rewrite = match &mut self.content {
+            Content::Append | Content::Complete(_) => {
+                let files = in_files(rows, ROWS_PER_FILE);
+                let added = files.iter().map(|part| self.write_file(batch.id, part));
+                let added = added.collect::<Result<_>>()?;
+                return Ok(Plan { added, removed: vec![], rewrite: None });
             }
+            Content::Update(upsert) => upsert.prepare(rows, batch.watermark)?,
+        };
+        let parts = rewrite.files.iter().map(|file| std::slice::from_ref(&file.rows));
+        let added = parts.map(|rows| self.write_file(batch.id, rows)).collect::<Result<_>>()?;
+        Ok(Plan { added, removed: rewrite.removed(), rewrite: Some(rewrite) })
+    }
+
+    /// Whether every file that a plan adds is still there.
+    fn is_there(&self, plan: &Plan) -> bool {
+        plan.added.iter().all(|add| self.options.path.join(&add.path).exists())
+    }
+
+    /// Removes the files of a plan that is not carried out.
+    fn drop_plan(&self, plan: &Plan) -> Result<()> {
+        let DeltaSinkOptions { disk, path, .. } = &self.options;
+        plan.added.iter().try_for_each(|add| disk.remove(&path.join(&add.path)))
+    }
+
+    /// A batch that the table holds already: it must be the same one, and it is made sure of, since
+    /// who wrote it may have died before the disk had confirmed it.
+    fn confirm(&self, batch: BatchId, digest: Option<&str>) -> Result<()> {
+        let Some(held) = self.newest_commit.as_ref().filter(|held| held.batch == batch) else {
+            return Ok(());
+        };
+        let DeltaSinkOptions { disk, path, .. } = &self.options;
+        match (held.digest.as_deref(), digest) {
+            (Some(was), Some(is)) if was != is => Err(batch_changed(path, held, was, is)),
+            _ => disk.make_permanent(&log::commit_path(path, held.version)),
+        }
+    }
+
+    /// Removes the data files of tries that died: after the first commit of this process. Before it
+    /// nobody can be sure that no version names them: this may be a process that was paused, and its
+    /// replacement may have written the batch meanwhile. After it, the batch is in the version that
+    /// this process has put, and every other file of it or of a later batch is of no use.
+    fn tidy_up(&mut self, batch: BatchId, added: &[Add]) {
+        if std::mem::replace(&mut self.is_tidy, true) {
+            return;
+        }
+        let DeltaSinkOptions { disk, path, .. } = &self.options;
+        let is_ours = |file: &PathBuf| added.iter().any(|add| file.ends_with(&add.path));
+        let removed = leftovers::data_files(path, &self.tag, batch).and_then(|files| {
+            files.iter().filter(|file| !is_ours(file)).try_for_each(|file| disk.remove(file))
+        });
+        if let Err(error) = removed {
+            tracing::warn!("{error}; what a dead process has left there only takes space");
         }
     }
 
     /// Remembers what a commit of ours did.
     fn settle(&mut self, batch: BatchId, plan: Plan) {
         self.newest = Some(batch);
+        self.tidy_up(batch, &plan.added);
         self.active = (self.active + plan.added.len()).saturating_sub(plan.removed.len());
         match &mut self.content {
             Content::Append => {}
@@ -204,13 +283,12 @@ impl DeltaSink {
         self.checkpoints.after_commit(self.log.version(), self.active);
     }
 
-    /// Takes in the commits of others, and those of ours whose end was not seen.
+    /// Takes in the commits of others.
     fn catch_up(&mut self) -> Result<()> {
         for commit in self.log.catch_up()? {
-            for transaction in &commit.transactions {
-                if transaction.app_id == self.options.app_id {
-                    self.newest = self.newest.max(BatchId::try_from(transaction.version).ok());
-                }
+            let ours = |txn: &&Transaction| txn.app_id == self.options.app_id;
+            if let Some(transaction) = commit.transactions.iter().find(ours) {
+                return Err(conflict(&self.options.path, transaction.version));
             }
             self.active = (self.active + commit.added.len()).saturating_sub(commit.removed.len());
             match &mut self.content {
@@ -235,18 +313,26 @@ impl Sink for DeltaSink {
         Ok(self.newest)
     }
 
+    fn table_id(&self) -> Option<&str> {
+        Some(self.log.table_id())
+    }
+
     fn write(&mut self, batch: &OutputBatch) -> Result<()> {
-        if self.holds(batch.id) {
-            return Ok(());
-        }
         let rows = batch
             .rows
             .iter()
             .filter(|part| part.num_rows() > 0)
             .map(|part| schema::conform(part, &self.schema))
             .collect::<Result<Vec<_>>>()?;
+        let digest = match self.options.is_repeatable {
+            true => Some(digest::digest(&self.schema, &rows)?),
+            false => None,
+        };
+        if self.holds(batch.id) {
+            return self.confirm(batch.id, digest.as_deref());
+        }
         let mut plan = self.plan(batch, &rows)?;
-        loop {
+        for _ in 0..TRIES {
             if let Content::Complete(files) = &self.content {
                 plan.removed = files.clone();
             }
@@ -256,20 +342,65 @@ impl Sink for DeltaSink {
                 batch: batch.id,
                 added: &plan.added,
                 removed: &plan.removed,
+                rows: rows.iter().map(RecordBatch::num_rows).sum(),
+                digest: digest.as_deref(),
             };
-            if self.log.put(&change.entry()?)? {
+            let entry = change.entry()?;
+            let is_there = self.is_there(&plan);
+            if is_there && self.log.put(&entry)? {
                 self.settle(batch.id, plan);
                 return Ok(());
             }
-            self.catch_up()?;
-            if self.holds(batch.id) {
-                return Ok(());
+            if is_there {
+                self.catch_up()?;
             }
-            if plan.rewrite.is_some() {
+            if !is_there || plan.rewrite.is_some() {
+                self.drop_plan(&plan)?;
                 plan = self.plan(batch, &rows)?;
             }
         }
+        let what = format!(
+            "{TRIES} times somebody else was faster to commit to {}, or removed the files of batch {}",
+            self.options.path.display(),
+            batch.id
+        );
+        Err(Error::sink("SINK_CONTENDED", what).hint(
+            "stop what writes into the table, or cleans its folder, all the time; start again",
+        ))
     }
+}
+
+/// Another process has committed under the query's name: it goes on, this one stops.
+fn conflict(table: &Path, batch: i64) -> Error {
+    let what = format!(
+        "another process has written batch {batch} of this query into {} meanwhile",
+        table.display()
+    );
+    Error::sink("SINK_CONFLICT", what).hint(
+        "two processes run this query, or a copy of its checkpoint: stop one of them, then start again",
+    )
+}
+
+/// A batch that was run again has given other rows than those that the table holds.
+fn batch_changed(table: &Path, held: &Ours, was: &str, is: &str) -> Error {
+    let rows = |digest: &str| digest.split(' ').next().unwrap_or_default().to_owned();
+    let (batch, table) = (held.batch, table.display());
+    let how = match (rows(was), rows(is)) {
+        (was, is) if was == is => format!("other values in its {is} rows"),
+        (was, is) => format!("{is} rows where it gave {was}"),
+    };
+    Error::files(
+        "BATCH_CHANGED",
+        format!(
+            "batch {batch} was run again after a crash and gives {how}; {table} holds what it gave \
+             before (version {})",
+            held.version
+        ),
+    )
+    .hint(
+        "bring back what the batch has read as it was, then start again; or leave the table as it is \
+         and go on with `strandline checkpoint repair CHECKPOINT --accept-sink`",
+    )
 }
 
 /// Rows cut into parts of at most `most` rows, which become one file each.

@@ -13,9 +13,12 @@ use deltalake::kernel::{Action, StructType, new_metadata};
 use serde_json::{Value, json};
 
 use super::entry::{commit_info, joined, json_of};
-use super::log::{LiveFile, Log, commit_path, deletion_vector, lines};
-use super::wait_for;
-use crate::durable::{self, Disk};
+use super::heal;
+use super::log::{LiveFile, Log, commit_path, deletion_vector, restored};
+use super::tail::{Ours, Tail};
+use super::{Expected, wait_for};
+use crate::batch::BatchId;
+use crate::durable::Disk;
 use crate::error::{Error, Result};
 use crate::sinks::OutputMode;
 
@@ -36,8 +39,12 @@ const KNOWN_FEATURES: &[&str] = &[
 pub(super) struct Found {
     pub log: Log,
     pub schema: SchemaRef,
-    /// The version of our own transaction.
-    pub newest_batch: Option<i64>,
+    /// The newest batch of ours that it holds.
+    pub newest_batch: Option<BatchId>,
+    /// What the commit of that batch says, where it is among the newest ones.
+    pub newest_commit: Option<Ours>,
+    /// A version after that commit that took the table back to an older one.
+    pub restored: Option<u64>,
     /// How many data files the table holds.
     pub active: usize,
     /// The files, where they were asked for.
@@ -73,7 +80,16 @@ pub(super) fn create(
         return Ok(None);
     }
     let log = Log::at(disk, table, mode, 0, table_id);
-    Ok(Some(Found { log, schema: schema.clone(), newest_batch: None, active: 0, files: vec![] }))
+    let (schema, newest_commit) = (schema.clone(), None);
+    Ok(Some(Found {
+        log,
+        schema,
+        newest_batch: None,
+        newest_commit,
+        restored: None,
+        active: 0,
+        files: vec![],
+    }))
 }
 
 fn has_zoneless_time(data_type: &DataType) -> bool {
@@ -107,28 +123,47 @@ pub(super) fn check_path(path: &Path) -> Result<()> {
     .hint("choose a folder whose path is readable text without '%'"))
 }
 
-/// Whether a folder holds a table: a first commit, or the checkpoint that replaced it.
-pub(super) fn is_table(table: &Path) -> bool {
-    commit_path(table, 0).exists() || table.join("_delta_log/_last_checkpoint").exists()
+/// Loads a table that is there, with its data files where the mode replaces them. A Delta checkpoint
+/// that cannot be read is set aside: the log says the same without it.
+pub(super) fn load(disk: Disk, path: &Path, app_id: &str, mode: OutputMode) -> Result<Found> {
+    heal::set_aside_torn(disk, path)?;
+    match find(disk, path, app_id, mode) {
+        Err(error) if error.condition() == "DELTA_TABLE_ERROR" => {
+            match heal::set_aside_newest(disk, path, app_id, &error)? {
+                true => find(disk, path, app_id, mode),
+                false => Err(error),
+            }
+        }
+        found => found,
+    }
 }
 
-/// Loads a table that is there, with its data files where the mode replaces them.
-pub(super) fn load(disk: Disk, path: &Path, app_id: &str, mode: OutputMode) -> Result<Found> {
+/// The same for one who only looks: nothing is changed.
+pub(super) fn find(disk: Disk, path: &Path, app_id: &str, mode: OutputMode) -> Result<Found> {
     let uri = path.to_string_lossy();
-    let (table, newest_batch) = wait_for(async {
-        let table = deltalake::open_table(deltalake::ensure_table_uri(uri)?).await?;
-        let state = table.snapshot()?;
-        let newest = state.transaction_version(table.log_store().as_ref(), app_id).await?;
-        Ok::<_, deltalake::DeltaTableError>((table, newest))
+    let Some(tail) = Tail::read(path, app_id)? else {
+        return Err(missing(path));
+    };
+    let in_tail = tail.ours.is_some() || tail.checkpoint.is_none();
+    let (table, earlier) = wait_for(async {
+        let url = deltalake::ensure_table_uri(uri)?;
+        let table = deltalake::open_table_with_version(url, tail.version).await?;
+        // Of the very version that is committed on: who commits in between is met by the commit.
+        let earlier = match in_tail {
+            true => None,
+            false => {
+                let log = table.log_store();
+                table.snapshot()?.transaction_version(log.as_ref(), app_id).await?
+            }
+        };
+        Ok::<_, deltalake::DeltaTableError>((table, earlier))
     })?
     .map_err(|e| Error::from(e).context(format!("the table {}", path.display())))?;
+    let earlier = earlier.and_then(|batch| BatchId::try_from(batch).ok());
+    let newest_batch = tail.ours.as_ref().map(|ours| ours.batch).or(earlier);
     let state = table.snapshot()?;
     check_writable(path, mode, &json_of(state.protocol())?, &json_of(state.metadata())?)?;
 
-    let newest = commit_path(path, state.version());
-    if let Some(bytes) = durable::read(&newest)? {
-        lines(&bytes, &newest)?;
-    }
     let mut files = Vec::new();
     if mode != OutputMode::Append {
         for view in state.log_data().iter() {
@@ -144,6 +179,8 @@ pub(super) fn load(disk: Disk, path: &Path, app_id: &str, mode: OutputMode) -> R
         log: Log::at(disk, path, mode, state.version(), state.metadata().id().to_string()),
         schema: Arc::new(schema),
         newest_batch,
+        newest_commit: tail.ours,
+        restored: tail.restored,
         active: state.log_data().num_files(),
         files,
     })
@@ -176,4 +213,55 @@ fn check_writable(path: &Path, mode: OutputMode, protocol: &Value, metadata: &Va
         (_, Some(feature)) => refused(format!("uses the feature '{feature}'")),
         (version, None) => refused(format!("asks for writers of version {version}")),
     }
+}
+
+/// Holds a table that was found to what the query's checkpoint remembers of it.
+pub(super) fn check_expected(path: &Path, found: &Found, expected: &Expected) -> Result<()> {
+    if let Some(id) = expected.id.as_ref().filter(|id| *id != found.log.table_id()) {
+        return Err(Error::sink(
+            "SINK_OTHER_TABLE",
+            format!(
+                "{} holds another table than the one that this query has written: its id is {}, \
+                 that of the query's table is {id}",
+                path.display(),
+                found.log.table_id()
+            ),
+        )
+        .hint(
+            "bring the query's table back; or write on into the one that is there with \
+             `strandline checkpoint repair CHECKPOINT --accept-sink`; or start over with \
+             --start-over",
+        ));
+    }
+    let accepted = expected.accepted.as_ref().map(|accepted| accepted.version);
+    match found.restored.filter(|version| accepted.is_none_or(|accepted| *version > accepted)) {
+        Some(version) if expected.committed.is_some() => Err(restored(path, version)),
+        _ => Ok(()),
+    }
+}
+
+/// The table is gone, and batches of it with it.
+pub(super) fn check_missing(path: &Path, expected: &Expected) -> Result<()> {
+    let Some(committed) = expected.committed.filter(|_| !expected.is_accepted(expected.committed))
+    else {
+        return Ok(());
+    };
+    let batches = match committed {
+        0 => "batch 0 is done".to_owned(),
+        newest => format!("the batches 0 to {newest} are done"),
+    };
+    Err(Error::sink(
+        "SINK_BEHIND",
+        format!("{batches}, but there is no table in {} any more", path.display()),
+    )
+    .hint(
+        "bring the table back; or begin a new one with the next batch with `strandline checkpoint \
+         repair CHECKPOINT --accept-sink`; or start over with --start-over, and everything is \
+         read again",
+    ))
+}
+
+fn missing(path: &Path) -> Error {
+    Error::sink("DELTA_TABLE_NOT_FOUND", format!("there is no table in {}", path.display()))
+        .hint("bring it back")
 }

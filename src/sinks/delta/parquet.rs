@@ -1,10 +1,11 @@
 //! Rows → one Parquet file of a Delta table, and back.
 //!
 //! A file is made whole in memory and then put under its final name in one step, so a full disk
-//! leaves nothing behind. The name carries the batch and a random part: two tries of one batch
-//! never meet, and the loser's file is simply not in the log.
+//! leaves nothing behind. The name carries the batch, the query and a random part: two tries of one
+//! batch never meet, and what a try that died has left can be known (`leftovers`).
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::File;
 use std::path::Path;
 
@@ -23,17 +24,30 @@ use crate::durable::Disk;
 use crate::error::{Error, Result};
 use crate::time::{Clock, SystemClock};
 
+/// What the name of a file begins with: `part-0000000007-1f0c33a2`.
+pub(super) struct Name<'a> {
+    pub batch: BatchId,
+    /// Of the query, see [`super::leftovers::tag`].
+    pub tag: &'a str,
+}
+
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "part-{:010}-{}", self.batch, self.tag)
+    }
+}
+
 /// Writes rows of the table's schema into a new file of the table; gives the log's word for it.
 pub(super) fn write(
     disk: Disk,
     table: &Path,
-    batch: BatchId,
+    name: &Name<'_>,
     schema: &SchemaRef,
     rows: &[RecordBatch],
 ) -> Result<Add> {
     let failed = |e: ParquetError| Error::internal(format!("rows do not become Parquet: {e}"));
     let bytes = encode(schema, rows).map_err(failed)?;
-    let name = format!("part-{batch:010}-{}.parquet", uuid::Uuid::new_v4());
+    let name = format!("{name}-{}.parquet", uuid::Uuid::new_v4());
     let path = table.join(&name);
     if !disk.create(&path, &bytes)? {
         return Err(Error::internal(format!("the new name {} is taken", path.display())));

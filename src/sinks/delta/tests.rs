@@ -15,6 +15,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::durable::Durability;
+use crate::sinks::Accepted;
 
 /// A key, an event time in milliseconds, a value.
 type Row = (Option<&'static str>, i64, i64);
@@ -57,6 +58,8 @@ fn options(path: &Path, mode: OutputMode) -> DeltaSinkOptions {
         mode,
         keys: vec![0, 1],
         event_time: Some(0),
+        expected: Expected::default(),
+        is_repeatable: true,
         disk: Disk::new(Durability::Fast),
     }
 }
@@ -106,7 +109,14 @@ fn foreign_append(path: &Path, of: &[Row], transactions: Vec<Transaction>) {
     let found = open::load(Disk::default(), path, "other", OutputMode::Append).unwrap();
     let schema = found.schema.clone();
     let part = schema::conform(&rows(of), &schema).unwrap();
-    let add = parquet::write(Disk::default(), path, 0, &schema, &[part]).unwrap();
+    let add = parquet::write(
+        Disk::default(),
+        path,
+        &parquet::Name { batch: 0, tag: "other" },
+        &schema,
+        &[part],
+    )
+    .unwrap();
     let mut lines = vec![serde_json::json!({ "add": add }).to_string()];
     lines.extend(transactions.iter().map(|txn| serde_json::json!({ "txn": txn }).to_string()));
     let mut log = found.log;
@@ -230,13 +240,203 @@ fn another_writers_append_in_between_is_survived() {
 }
 
 #[test]
-fn a_commit_that_was_durable_after_all_is_not_repeated() {
+fn another_process_under_the_same_name_stops_this_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut sink = open_sink(folder.path(), OutputMode::Append);
-    foreign_append(folder.path(), &[A], vec![Transaction::new("query", 0)]);
+    open_sink(folder.path(), OutputMode::Append).write(&batch(0, &[A], None)).unwrap();
+    let error = sink.write(&batch(0, &[A], None)).unwrap_err();
+    assert_eq!((error.condition(), error.exit_code()), ("SINK_CONFLICT", 13));
+    // The next start sees what is there.
+    let mut sink = open_sink(folder.path(), OutputMode::Append);
     sink.write(&batch(0, &[A], None)).unwrap();
     assert_eq!(content(folder.path()), owned(&[A]));
-    assert_eq!(sink.newest_batch().unwrap(), Some(0));
+}
+
+/// Opens the sink as a query that remembers this.
+fn open_expecting(path: &Path, expected: Expected) -> Result<DeltaSink> {
+    DeltaSink::open(DeltaSinkOptions { expected, ..options(path, OutputMode::Append) })
+}
+
+fn refused(opened: Result<DeltaSink>) -> (String, u8) {
+    let error = opened.err().expect("it is refused");
+    (error.condition().to_owned(), error.exit_code())
+}
+
+fn log_file(path: &Path, version: u64) -> PathBuf {
+    path.join(format!("_delta_log/{version:020}.json"))
+}
+
+#[test]
+fn another_table_or_none_where_the_querys_table_was_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t");
+    let mut sink = open_sink(&path, OutputMode::Append);
+    sink.write(&batch(0, &[A], None)).unwrap();
+    let id = sink.table_id().map(str::to_owned);
+    let expected = Expected { id, committed: Some(0), accepted: None };
+    assert!(open_expecting(&path, expected.clone()).is_ok());
+    fs::rename(&path, folder.path().join("away")).unwrap();
+    assert_eq!(refused(open_expecting(&path, expected.clone())), ("SINK_BEHIND".into(), 13));
+    assert!(!path.exists(), "a refusal makes nothing");
+    // Nothing was done yet: a new table is as good.
+    let undone = Expected { committed: None, ..expected.clone() };
+    assert!(open_expecting(&path, undone).is_ok());
+    assert_eq!(refused(open_expecting(&path, expected.clone())), ("SINK_OTHER_TABLE".into(), 13));
+    let accepted = Some(Accepted { version: 0, batch: Some(0) });
+    let mut sink = open_expecting(&path, Expected { id: None, accepted, ..expected }).unwrap();
+    sink.write(&batch(0, &[A], None)).unwrap();
+    sink.write(&batch(1, &[B], None)).unwrap();
+    assert_eq!(content(&path), owned(&[B]), "what counts as written is not written");
+}
+
+#[test]
+fn a_table_that_was_restored_to_an_older_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mut sink = open_sink(path, OutputMode::Append);
+    sink.write(&batch(0, &[A], None)).unwrap();
+    let restore = "{\"commitInfo\":{\"operation\":\"RESTORE\"}}\n";
+    fs::write(log_file(path, 2), restore).unwrap();
+    let error = sink.write(&batch(1, &[B], None)).unwrap_err();
+    assert_eq!((error.condition(), error.exit_code()), ("SINK_REWOUND", 13));
+    let expected = Expected { committed: Some(0), ..Expected::default() };
+    assert_eq!(refused(open_expecting(path, expected.clone())), ("SINK_REWOUND".into(), 13));
+    let accepted = Some(Accepted { version: 2, batch: Some(0) });
+    let mut sink = open_expecting(path, Expected { accepted, ..expected }).unwrap();
+    sink.write(&batch(1, &[B], None)).unwrap();
+}
+
+#[test]
+fn a_batch_that_is_run_again_must_give_what_the_table_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for mode in [OutputMode::Append, OutputMode::Complete, OutputMode::Update] {
+        let path = path.join(mode.to_string());
+        open_sink(&path, mode).write(&batch(0, &[A, B], None)).unwrap();
+        // The order of the rows and how they are cut is nobody's promise.
+        let again = OutputBatch { rows: vec![rows(&[B]), rows(&[A])], ..batch(0, &[], None) };
+        open_sink(&path, mode).write(&again).unwrap();
+        for other in [&[A][..], &[A, (Some("b"), 60_000, 20)]] {
+            let error = open_sink(&path, mode).write(&batch(0, other, None)).unwrap_err();
+            assert_eq!((error.condition(), error.exit_code()), ("BATCH_CHANGED", 14));
+        }
+        let lots = DeltaSinkOptions { is_repeatable: false, ..options(&path, mode) };
+        DeltaSink::open(lots).unwrap().write(&batch(0, &[A], None)).unwrap();
+        assert_eq!(content(&path), owned(&[A, B]));
+    }
+}
+
+#[test]
+fn a_commit_without_a_digest_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    open_sink(folder.path(), OutputMode::Append).write(&batch(0, &[A], None)).unwrap();
+    let path = log_file(folder.path(), 1);
+    let text = fs::read_to_string(&path).unwrap();
+    let (before, after) = text.split_once("\"outputDigest\":\"").unwrap();
+    fs::write(&path, format!("{before}{}", after.split_once("\",").unwrap().1)).unwrap();
+    open_sink(folder.path(), OutputMode::Append).write(&batch(0, &[B], None)).unwrap();
+}
+
+#[test]
+fn files_that_a_vacuum_took_before_the_commit_are_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    for mode in [OutputMode::Append, OutputMode::Update] {
+        let path = path.join(mode.to_string());
+        let mut sink = open_sink(&path, mode);
+        let of = [rows(&[A])].map(|part| schema::conform(&part, &sink.schema).unwrap());
+        let plan = sink.plan(&batch(0, &[A], None), &of).unwrap();
+        assert!(sink.is_there(&plan));
+        fs::remove_file(path.join(&plan.added[0].path)).unwrap();
+        assert!(!sink.is_there(&plan));
+        sink.write(&batch(0, &[A], None)).unwrap();
+        assert_eq!(content(&path), owned(&[A]));
+    }
+}
+
+#[test]
+fn what_dead_tries_have_left_goes_once_the_batch_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let mut sink = open_sink(path, OutputMode::Append);
+    sink.write(&batch(0, &[A], None)).unwrap();
+    let of = [schema::conform(&rows(&[B]), &sink.schema).unwrap()];
+    let dead = sink.plan(&batch(1, &[B], None), &of).unwrap().added[0].path.clone();
+    drop(sink);
+    let hidden = path.join(format!(".{dead}.1-1.tmp"));
+    fs::write(&hidden, b"half").unwrap();
+    let mut sink = open_sink(path, OutputMode::Append);
+    assert!(!hidden.exists());
+    assert!(
+        path.join(&dead).exists(),
+        "nothing is removed before it is sure that no version names it"
+    );
+    sink.write(&batch(1, &[B], None)).unwrap();
+    assert!(!path.join(&dead).exists());
+    assert_eq!(content(path), owned(&[A, B]));
+}
+
+#[test]
+fn two_writers_that_create_at_once_share_one_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t");
+    let ids: Vec<String> = std::thread::scope(|scope| {
+        let open = || open_sink(&path, OutputMode::Append).table_id().map(str::to_owned).unwrap();
+        let threads: Vec<_> = (0..4).map(|_| scope.spawn(open)).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(ids.windows(2).all(|pair| pair[0] == pair[1]), "{ids:?}");
+    assert!(!log_file(&path, 1).exists());
+}
+
+#[test]
+fn an_empty_commit_anywhere_in_the_log_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    for torn in 0..=3 {
+        for content in ["", "\n", "{\"commitInfo\":{", "null and void\n"] {
+            let path = folder.path().join(format!("{torn}-{}", content.len()));
+            let mut sink = open_sink(&path, OutputMode::Append);
+            (0..3).for_each(|id| sink.write(&batch(id, &[A], None)).unwrap());
+            drop(sink);
+            fs::write(log_file(&path, torn), content).unwrap();
+            let opened = DeltaSink::open(options(&path, OutputMode::Append));
+            assert_eq!(refused(opened), ("DELTA_LOG_TORN".into(), 13), "{torn} {content:?}");
+        }
+    }
+    let path = folder.path().join("2-0");
+    fs::remove_file(log_file(&path, 2)).unwrap();
+    let opened = DeltaSink::open(options(&path, OutputMode::Append));
+    assert_eq!(refused(opened), ("DELTA_LOG_TORN".into(), 13), "a gap");
+}
+
+#[test]
+fn a_torn_delta_checkpoint_is_set_aside_and_the_table_opens_from_its_commits() {
+    let damages: [&dyn Fn(&Path, &Path); 5] = [
+        &|parquet, _| fs::write(parquet, b"").unwrap(),
+        &|parquet, _| {
+            // The end is there, the middle is not: what a power cut can leave of a file not synced.
+            let mut bytes = fs::read(parquet).unwrap();
+            let end = bytes.len() - 8;
+            bytes[..end].fill(0);
+            fs::write(parquet, bytes).unwrap();
+        },
+        &|parquet, _| fs::remove_file(parquet).unwrap(),
+        &|_, hint| fs::write(hint, b"").unwrap(),
+        &|_, hint| fs::remove_file(hint).unwrap(),
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut sink = open_sink(folder.path(), OutputMode::Update);
+        (0..101).for_each(|id| sink.write(&batch(id, &[A, B], None)).unwrap());
+        assert!(sink.finish_checkpoint().is_none());
+        drop(sink);
+        let log = folder.path().join("_delta_log");
+        damage(&tail::checkpoint_path(folder.path(), 100), &log.join("_last_checkpoint"));
+        let mut sink = open_sink(folder.path(), OutputMode::Update);
+        assert_eq!(sink.newest_batch().unwrap(), Some(100), "{number}");
+        sink.write(&batch(101, &[NULL], None)).unwrap();
+        assert_eq!(content(folder.path()), owned(&[A, B, NULL]), "{number}");
+    }
 }
 
 #[test]
@@ -269,7 +469,7 @@ fn a_torn_commit_is_named_and_not_read_past() {
     let folder = tempfile::tempdir().unwrap();
     let mut sink = open_sink(folder.path(), OutputMode::Append);
     sink.write(&batch(0, &[A], None)).unwrap();
-    fs::write(folder.path().join(format!("_delta_log/{:020}.json", 2)), b"").unwrap();
+    fs::write(log_file(folder.path(), 2), b"").unwrap();
     let error = sink.write(&batch(1, &[B], None)).unwrap_err();
     assert_eq!(error.condition(), "DELTA_LOG_TORN");
     let error = DeltaSink::open(options(folder.path(), OutputMode::Append)).err().unwrap();

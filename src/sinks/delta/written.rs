@@ -167,7 +167,7 @@ impl Written {
     /// `DELTA_TABLE_GOES_ON`: there are more of them by now. `DELTA_FILE_VACUUMED`: a file is gone.
     pub fn content(&self, batches: BatchId) -> Result<Vec<RecordBatch>> {
         // A mode that replaces files wants to know which ones there are.
-        let found = open::load(Disk::default(), &self.table, "", OutputMode::Complete)?;
+        let found = open::find(Disk::default(), &self.table, "", OutputMode::Complete)?;
         let more = self.batches.last_key_value().is_some_and(|(newest, _)| *newest >= batches);
         if more || found.log.version() != self.newest {
             let what = format!("{} goes on while it is compared", self.table.display());

@@ -1,0 +1,76 @@
+//! A query's checkpoint and its tables tell the same story, or the query does not start.
+//!
+//! Takes the checkpoint and the sinks as they were opened; gives what the sinks say of the query's
+//! batches, for [`crate::checkpoint::recovery`] to judge; writes down the identity of a table before the
+//! first batch that goes into it.
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
+
+use super::query::RejectedRows;
+use crate::checkpoint::{Checkpoint, Held, Role};
+use crate::error::Result;
+use crate::sinks::{Accepted, Expected, Sink};
+
+/// What a checkpoint remembers of a table, in the words of a sink.
+pub(super) fn expected(checkpoint: &Checkpoint, role: Role) -> Expected {
+    let known = checkpoint.table(role);
+    // Not every batch has rejected rows: that no table of them is there proves nothing by itself.
+    let must_be_there = role == Role::Output || known.id.is_some();
+    let accepted = known.accepted;
+    Expected {
+        id: known.id,
+        committed: checkpoint.newest_commit().filter(|_| must_be_there),
+        accepted: accepted.map(|said| Accepted { version: said.version, batch: said.batch }),
+    }
+}
+
+/// What the sinks hold, once their tables are those that the checkpoint knows. `None`: the sink of the
+/// result remembers nothing.
+pub(super) fn agree(
+    checkpoint: &mut Checkpoint,
+    sink: &mut dyn Sink,
+    rejected: &mut RejectedRows,
+) -> Result<Option<Held>> {
+    if let Some(id) = sink.table_id() {
+        checkpoint.note_table(Role::Output, id)?;
+    }
+    if checkpoint.table(Role::Rejected).id.is_some() {
+        open_rejected(checkpoint, rejected)?;
+    }
+    if !sink.remembers() {
+        return Ok(None);
+    }
+    let newest = sink.newest_batch()?;
+    let mut held = Held { sink: sink.description(), newest, begun: newest };
+    if let RejectedRows::Kept { sink: Some(rejected), .. } = rejected {
+        // Rejected rows are written before the result of their batch.
+        held.begun = newest.max(rejected.newest_batch()?);
+    }
+    Ok(Some(held))
+}
+
+/// Opens the table of rejected rows, if there is to be one and it is not open.
+pub(super) fn open_rejected(
+    checkpoint: &mut Checkpoint,
+    rejected: &mut RejectedRows,
+) -> Result<()> {
+    let RejectedRows::Kept { open, sink, .. } = rejected else { return Ok(()) };
+    let Some(open) = open.take() else { return Ok(()) };
+    let opened = open(checkpoint.query_id(), expected(checkpoint, Role::Rejected))?;
+    if let Some(id) = opened.table_id() {
+        checkpoint.note_table(Role::Rejected, id)?;
+    }
+    *sink = Some(opened);
+    Ok(())
+}
+
+/// Whether a query gives the same rows for the same input: it calls no function that draws lots.
+pub(super) fn is_repeatable(plan: &LogicalPlan) -> bool {
+    let mut volatile = false;
+    let looked = plan.apply_with_subqueries(|node| {
+        volatile |= node.expressions().iter().any(|expr| expr.is_volatile());
+        Ok(if volatile { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    looked.is_ok() && !volatile
+}
