@@ -54,8 +54,13 @@ impl Shell {
         said.split_once('\n').unwrap().1.trim_end().to_string()
     }
 
+    /// A place in the project.
+    pub fn path(&self, name: &str) -> std::path::PathBuf {
+        self.0.path().join(name)
+    }
+
     pub fn write(&self, name: &str, text: &str) {
-        let path = self.0.path().join(name);
+        let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
@@ -84,6 +89,12 @@ impl Said {
     pub fn worked(self) -> String {
         assert_eq!(self.code, 0, "{self:?}");
         self.out
+    }
+
+    /// What was said to people, however a terminal would break it into lines.
+    pub fn in_one_line(&self) -> String {
+        let words = self.err.split(['\n', '│', ' ']).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join(" ")
     }
 
     /// It ended with this code, and said all of this to people.

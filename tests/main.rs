@@ -10,6 +10,8 @@
 //! - [`why`]: the same, for each way in which a query can give nothing
 //! - [`replay`]: runs computed again, and what longer delays would do
 //! - [`crash`], [`closing`], [`scripts`]: the real binary that dies at a step, closes a stream, plays scripts
+//! - [`recovery`]: what a start makes of each pair of checkpoint and table, and the ways out
+//! - [`upgrades`]: checkpoints of earlier versions
 //! - [`api`]: the API from Rust
 //! - [`examples`]: every example runs, and does what its README says
 //! - [`ladder`]: who may import whom, and who may do what
@@ -28,6 +30,8 @@ mod join_properties;
 mod ladder;
 mod progress;
 mod properties;
+mod recovery;
 mod replay;
 mod scripts;
+mod upgrades;
 mod why;

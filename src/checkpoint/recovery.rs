@@ -222,9 +222,9 @@ fn check_held(
             }
         );
         return Err(Error::sink("SINK_BEHIND", what).hint(
-            "the table was set back, replaced, or lost its newest commits: bring it back; or go on \
-             without them with `strandline checkpoint repair CHECKPOINT --accept-sink`; or start over \
-             with --start-over",
+            "the table was set back, replaced, or lost its newest commits: bring it back; or read again \
+             what it lacks with `strandline checkpoint repair CHECKPOINT --roll-back`; or go on without \
+             it with --accept-sink; or start over with --start-over",
         ));
     }
     Ok(())

@@ -7,10 +7,10 @@
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
-use super::query::RejectedRows;
+use super::query::{Query, RejectedRows};
 use crate::checkpoint::{Checkpoint, Held, Role};
 use crate::error::Result;
-use crate::sinks::{Accepted, Expected, Sink};
+use crate::sinks::{Accepted, Expected, OutputBatch, Sink};
 
 /// What a checkpoint remembers of a table, in the words of a sink.
 pub(super) fn expected(checkpoint: &Checkpoint, role: Role) -> Expected {
@@ -63,6 +63,29 @@ pub(super) fn open_rejected(
     }
     *sink = Some(opened);
     Ok(())
+}
+
+impl Query {
+    /// Writes the output of a batch. Where the table holds other rows of it, says what can have changed:
+    /// the files that it takes have been found as their decision says, by size and time.
+    pub(super) fn write_output(&mut self, output: &OutputBatch) -> Result<()> {
+        self.sink.write(output).map_err(|error| {
+            if error.condition() != "BATCH_CHANGED" {
+                return error;
+            }
+            let stills: Vec<&str> = self.stills.iter().map(|still| still.name.as_str()).collect();
+            error.context(match &stills[..] {
+                [] => "its input files have the size and the time that they had, so one was changed all \
+                       the same, or the query does not give the same rows for the same input"
+                    .to_owned(),
+                stills => format!(
+                    "its input files are as they were, but the tables without STREAM are read as they \
+                     are now: {} may have changed",
+                    stills.join(", ")
+                ),
+            })
+        })
+    }
 }
 
 /// Whether a query gives the same rows for the same input: it calls no function that draws lots.

@@ -95,7 +95,7 @@ impl Query {
         let written = rows.iter().map(RecordBatch::num_rows).sum();
         let watermark = self.tracker.exists().then_some(watermarks.evict_ms);
         let output = OutputBatch { id: batch, rows, watermark };
-        self.sink.write(&output)?;
+        self.write_output(&output)?;
         took.mark("addBatch");
         self.took_effect(Step::Write, batch)?;
 

@@ -170,6 +170,8 @@ pub(super) struct Stream {
 
 /// A still table, and where its rows go.
 pub(super) struct Still {
+    /// The table that is read.
+    pub(super) name: String,
     pub(super) table: StillTable,
     pub(super) columns: Vec<usize>,
     pub(super) slot: crate::batch::Slot,
@@ -345,6 +347,7 @@ fn join_origins(
                 streams.push(Stream { name, source, slot: input.slot.clone(), last });
             }
             Origin::Still(table) => stills.push(Still {
+                name: plan.reads[read].table.clone(),
                 table,
                 columns: input.columns.clone(),
                 slot: input.slot.clone(),

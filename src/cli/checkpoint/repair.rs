@@ -25,13 +25,13 @@ taken away goes below aside/ in the project.
 Without another word it does what is safe: a newest commit of the table that is not whole goes aside,
 so do leftovers of dead processes and damaged files that are not needed.
 
-  --roll-back    takes back the newest decision, if no table holds its batch: it is decided anew
+  --roll-back    takes back the decisions whose batches the table does not hold: they are decided anew
   --accept-sink  takes the table as it is, though the checkpoint tells another story
   --start-over   takes checkpoint and tables away: everything is read again")]
 pub struct Repair {
     #[command(flatten)]
     which: Which,
-    /// Take back the newest decision, which is not done.
+    /// Take back the decisions whose batches the table does not hold.
     #[arg(long, group = "wish")]
     roll_back: bool,
     /// Take the table as it is.

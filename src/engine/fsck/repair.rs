@@ -6,7 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Places, Subject, Weight};
+use super::{Finding, Places, Subject, Weight, state};
 use crate::batch::BatchId;
 use crate::checkpoint::{Accepted, KnownTable, Mending, Role};
 use crate::durable::Disk;
@@ -18,7 +18,7 @@ use crate::time::{Clock, SystemClock, iso_millis};
 pub enum Wish {
     /// What is safe: nothing that was decided or written changes.
     Safe,
-    /// Forget the newest decision, which is not done and in no table.
+    /// Forget the decisions that the table does not hold.
     RollBack,
     /// Take the table as it is.
     AcceptSink,
@@ -141,25 +141,63 @@ fn not_possible(why: impl Into<String>) -> Error {
         .hint("`strandline checkpoint fsck CHECKPOINT` says what there is to be done")
 }
 
+/// Takes back every decision that the table does not hold, so that it is made anew: the newest one, which
+/// was under way, or those whose commits the table has lost.
 fn roll_back(subject: &Subject, aside: &Aside) -> Result<Vec<Step>> {
     let found = &subject.checkpoint;
-    let (newest, done) = (found.newest_decided(), found.newest_done());
-    let Some(newest) = newest.filter(|newest| Some(*newest) > done) else {
-        return Err(not_possible(
-            "every batch that was decided is done: there is none to take back",
-        ));
+    let held = subject.output.as_ref().and_then(|table| table.newest_batch());
+    let first = held.map_or(0, |held| held + 1);
+    let Some(newest) = found.newest_decided().filter(|newest| *newest >= first) else {
+        return Err(not_possible(match found.newest_decided() > found.newest_done() {
+            true => {
+                "the newest batch is in the table already: to decide it anew would double its rows"
+            }
+            false => "the table holds every batch that was decided: there is none to take back",
+        }));
     };
-    let tables = [&subject.output, &subject.rejected];
-    if tables.into_iter().flatten().any(|table| table.newest_batch() >= Some(newest)) {
+    check_roll_back(subject, held, first)?;
+    let mut steps = vec![];
+    // Newest first, and the end of a batch before its decision: a crash in between leaves what can be
+    // gone on with.
+    for batch in (first..=newest).rev() {
+        let why = format!(
+            "the table does not hold batch {batch}; it is decided anew, from what is there"
+        );
+        for (kind, is_there) in [
+            ("commits", found.commits.contains_key(&batch)),
+            ("offsets", found.offsets.contains_key(&batch)),
+        ] {
+            let file = subject.places.checkpoint.join(format!("{kind}/{batch}"));
+            steps.extend(is_there.then(|| aside.step(&file, &why)));
+        }
+    }
+    Ok(steps)
+}
+
+/// Everything that the checkpoint has to know of the batch before the first one taken back.
+fn check_roll_back(subject: &Subject, held: Option<BatchId>, first: BatchId) -> Result<()> {
+    let found = &subject.checkpoint;
+    if subject.rejected.as_ref().and_then(|table| table.newest_batch()) >= Some(first) {
         return Err(not_possible(format!(
-            "batch {newest} is in the table already: to decide it anew would double or lose its rows"
+            "{} holds rejected rows of batch {first} or a later one",
+            subject.places.rejected.display()
         )));
     }
-    let file = subject.places.checkpoint.join(format!("offsets/{newest}"));
-    let why = format!(
-        "batch {newest} is in no table; it is decided anew at the next start, from what is there then"
-    );
-    Ok(vec![aside.step(&file, why)])
+    let is_archived = found.histories.iter().filter_map(|past| past.whole());
+    if is_archived.map(|past| past.next).max().is_some_and(|next| next > first) {
+        return Err(not_possible(format!("what batch {first} has read is archived already")));
+    }
+    let Some(held) = held else { return Ok(()) };
+    let whole = |is_whole: Option<bool>| is_whole == Some(true);
+    if !whole(found.offsets.get(&held).map(|piece| piece.whole().is_some()))
+        || !whole(found.commits.get(&held).map(|piece| piece.whole().is_some()))
+    {
+        return Err(not_possible(format!("offsets/{held} and commits/{held} are not both whole")));
+    }
+    match state::can_be_had(&subject.places.checkpoint, held)? {
+        true => Ok(()),
+        false => Err(not_possible(format!("the state after batch {held} cannot be had any more"))),
+    }
 }
 
 fn accept(subject: &Subject) -> Result<Vec<Step>> {

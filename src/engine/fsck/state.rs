@@ -27,8 +27,19 @@ pub(super) fn check(subject: &Subject) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
+/// Whether the state after a batch can be had.
+pub(super) fn can_be_had(checkpoint: &Path, batch: BatchId) -> Result<bool> {
+    for folder in folders(checkpoint)? {
+        let findings = check_one(&folder, batch)?;
+        if findings.iter().any(|finding| finding.weight == Weight::Checkpoint) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// The folders of the tables that operators keep: `state/<stage>/<table>`.
-pub(super) fn folders(checkpoint: &Path) -> Result<Vec<PathBuf>> {
+fn folders(checkpoint: &Path) -> Result<Vec<PathBuf>> {
     let state = checkpoint.join("state");
     let mut folders = vec![];
     for stage in durable::names(&state)? {

@@ -9,6 +9,9 @@ use crate::sinks::delta::inspect::TableFacts;
 const ACCEPT: &str = "bring the table back; or go on with it as it is: `strandline checkpoint repair \
                       CHECKPOINT --accept-sink`; or start over with --start-over";
 
+const ROLL_BACK: &str = "bring the table back; or read again what it lacks: `strandline checkpoint repair \
+                         CHECKPOINT --roll-back`; or go on without it with --accept-sink";
+
 pub(super) fn check(subject: &Subject, role: Role) -> Result<Vec<Finding>> {
     let folder = subject.places.table(role);
     let known = subject.checkpoint.identity.tables.get(&role);
@@ -97,7 +100,7 @@ fn compare(subject: &Subject, role: Role, table: &TableFacts) -> Vec<Finding> {
     }
     if role == Role::Output && newest < done {
         let what = format!("holds {}, though {} is done", show(newest), show(done));
-        findings.push(finding(Weight::Table, "I1", folder, what, ACCEPT));
+        findings.push(finding(Weight::Table, "I1", folder, what, ROLL_BACK));
     }
     for version in &table.restores {
         let is_after_ours = table.batches.last().is_some_and(|(_, ours)| ours < version);

@@ -6,9 +6,11 @@
 //! committed: then their commits are read, one file each, and the next free version is tried.
 //!
 //! An entry is its own proof: each try has another text. So where a put answers an error or that the
-//! name is taken, what lies there tells whether it is ours. If it is and the disk has not confirmed
-//! it, the query stops: to call the batch done would be wrong after a power cut that takes the entry
-//! away, to sync once more says nothing after a sync that failed. The next start reads what is there.
+//! name is taken, what lies there tells whether it is ours. If it is, and the disk has not confirmed it,
+//! the attempt ends with an error: to call the batch done would be wrong if a power cut then took the
+//! entry away, and to sync the same open folder once more says nothing after a sync that failed. The
+//! next attempt begins from the disk: it finds the batch in the log, opens what it leans on anew, syncs
+//! it, and only then calls the batch done.
 
 use std::path::{Path, PathBuf};
 

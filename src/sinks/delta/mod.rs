@@ -386,6 +386,7 @@ fn batch_changed(table: &Path, held: &Ours, was: &str, is: &str) -> Error {
     let rows = |digest: &str| digest.split(' ').next().unwrap_or_default().to_owned();
     let (batch, table) = (held.batch, table.display());
     let how = match (rows(was), rows(is)) {
+        (was, is) if was == is && is == "1" => "other values in its 1 row".to_owned(),
         (was, is) if was == is => format!("other values in its {is} rows"),
         (was, is) => format!("{is} rows where it gave {was}"),
     };
