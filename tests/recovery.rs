@@ -341,6 +341,39 @@ fn data_files_are_held_to_what_the_log_says() {
 }
 
 #[test]
+fn the_table_of_rejected_rows_follows_the_same_rules() {
+    let shell = project(1);
+    shell.write("input/events/bad.json", "{\"id\":\n");
+    shell.works(RUN);
+    assert_eq!(shell.ask("SELECT reason FROM copy__rejected"), "corrupt");
+    fs::rename(shell.path("data/copy__rejected"), shell.path("away")).unwrap();
+    refused(&shell, 13, &["[SINK_BEHIND]", "no table in data/copy__rejected"]);
+    fsck(&shell, 13, &["data/copy__rejected is no table"]);
+    copy(&shell.path("data/copy"), &shell.path("data/copy__rejected"));
+    refused(&shell, 13, &["[SINK_OTHER_TABLE]", "data/copy__rejected"]);
+    fs::remove_dir_all(shell.path("data/copy__rejected")).unwrap();
+    let said = in_one_line(&shell.works("checkpoint repair copy --accept-sink --yes"));
+    assert!(said.contains("begin a new table in data/copy__rejected with batch 2"), "{said}");
+    shell.write("input/events/worse.json", "}\n");
+    goes_on(&shell, 1);
+    assert_eq!(shell.ask("SELECT batch >= 2 FROM copy__rejected"), "true");
+}
+
+#[test]
+fn what_a_dead_process_has_left_is_told_and_goes() {
+    let shell = project(1);
+    drop_file(&shell, 1);
+    shell.run(&format!("{RUN} --crash-at log.write")).failed(-1, &[]);
+    fsck(&shell, 0, &["note: data/copy/part-", "no version names it", ": sound"]);
+    let said = shell.works("checkpoint repair copy --yes");
+    assert_eq!(said.matches("done: move data/copy/").count(), 2, "{said}");
+    shell.run(&format!("{RUN} --crash-at log.write")).failed(-1, &[]);
+    goes_on(&shell, 2);
+    let found = shell.works("checkpoint fsck copy");
+    assert!(!found.contains("note"), "the next start has tidied up: {found}");
+}
+
+#[test]
 fn a_checkpoint_is_shown_in_words_and_as_json() {
     let shell = cut_off(8);
     let text = shell.works("checkpoint show copy");

@@ -118,9 +118,24 @@ fn values(bytes: &[u8], width: usize) -> u64 {
     }
 }
 
-/// The sum of bytes.
+/// The sum of bytes, eight at a time: each second byte in lanes of sixteen bits, which 128 words do not
+/// overflow. One by one it would be ten times as slow, and a large batch would feel it.
 fn words(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0, |sum: u64, byte| sum.wrapping_add(u64::from(*byte)))
+    const LANES: u64 = 0x00ff_00ff_00ff_00ff;
+    let mut total = 0_u64;
+    for part in bytes.chunks(8 * 128) {
+        let (words, rest) = part.as_chunks::<8>();
+        let (mut even, mut odd) = (0_u64, 0_u64);
+        for word in words {
+            let word = u64::from_le_bytes(*word);
+            even += word & LANES;
+            odd += (word >> 8) & LANES;
+        }
+        let lanes = [even, odd].into_iter().flat_map(|sum| (0..4).map(move |at| sum >> (16 * at)));
+        total += lanes.map(|lane| lane & 0xffff).sum::<u64>();
+        total += rest.iter().map(|byte| u64::from(*byte)).sum::<u64>();
+    }
+    total
 }
 
 #[cfg(test)]
@@ -141,6 +156,14 @@ mod tests {
         let texts: ArrayRef = Arc::new(StringArray::from(texts));
         let columns = [("n", numbers), ("t", texts), ("l", lists)];
         RecordBatch::try_from_iter_with_nullable(columns.map(|(n, c)| (n, c, true))).unwrap()
+    }
+
+    #[test]
+    fn bytes_are_added_up() {
+        for length in [0, 1, 7, 8, 9, 1023, 1024, 1025, 5000] {
+            let bytes: Vec<u8> = (0..length).map(|at| (at * 7 % 251) as u8 | 0x80).collect();
+            assert_eq!(words(&bytes), bytes.iter().map(|b| u64::from(*b)).sum::<u64>(), "{length}");
+        }
     }
 
     proptest! {

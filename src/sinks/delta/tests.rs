@@ -527,6 +527,20 @@ fn a_checkpoint_is_written_beside_the_commits_and_the_table_reads_from_it() {
 }
 
 #[test]
+fn a_checkpoint_that_cannot_be_written_costs_no_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sink = open_sink(folder.path(), OutputMode::Append);
+    // A folder where the hint is to be.
+    fs::create_dir_all(folder.path().join("_delta_log/_last_checkpoint/x")).unwrap();
+    (0..101).for_each(|id| sink.write(&batch(id, &[A], None)).unwrap());
+    assert!(sink.finish_checkpoint().is_some());
+    fs::remove_dir_all(folder.path().join("_delta_log/_last_checkpoint")).unwrap();
+    let mut sink = open_sink(folder.path(), OutputMode::Append);
+    assert_eq!(sink.newest_batch().unwrap(), Some(100));
+    assert_eq!(content(folder.path()).len(), 101);
+}
+
+#[test]
 fn a_sink_opens_inside_an_async_runtime() {
     let folder = tempfile::tempdir().unwrap();
     open_sink(folder.path(), OutputMode::Append).write(&batch(0, &[A], None)).unwrap();
