@@ -129,6 +129,6 @@ pub fn check(subject: &Subject) -> Result<Vec<Finding>> {
             way_out: "the next start removes it".into(),
         });
     }
-    findings.sort_by(|a, b| b.weight.cmp(&a.weight));
+    findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
     Ok(findings)
 }

@@ -185,11 +185,11 @@ mod tests {
             let mut other = numbers.clone();
             let place = at.index(rows.len());
             other[place] = Some(other[place].map_or(0, |n| n ^ 1));
-            let other = batch(other, texts);
-            prop_assert_eq!(digest(&schema, &[whole.clone()])?, digest(&schema, &parts)?);
-            prop_assert_ne!(digest(&schema, &[whole.clone()])?, digest(&schema, &[other.clone()])?);
-            prop_assert_eq!(by_column(&schema, &[whole.clone()]), by_column(&schema, &parts));
-            prop_assert_ne!(by_column(&schema, &[whole]), by_column(&schema, &[other]));
+            let (whole, other) = ([whole], [batch(other, texts)]);
+            prop_assert_eq!(digest(&schema, &whole)?, digest(&schema, &parts)?);
+            prop_assert_ne!(digest(&schema, &whole)?, digest(&schema, &other)?);
+            prop_assert_eq!(by_column(&schema, &whole), by_column(&schema, &parts));
+            prop_assert_ne!(by_column(&schema, &whole), by_column(&schema, &other));
         }
     }
 }

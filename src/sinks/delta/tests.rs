@@ -411,7 +411,8 @@ fn an_empty_commit_anywhere_in_the_log_is_refused() {
 
 #[test]
 fn a_torn_delta_checkpoint_is_set_aside_and_the_table_opens_from_its_commits() {
-    let damages: [&dyn Fn(&Path, &Path); 5] = [
+    type Damage = dyn Fn(&Path, &Path);
+    let damages: [&Damage; 5] = [
         &|parquet, _| fs::write(parquet, b"").unwrap(),
         &|parquet, _| {
             // The end is there, the middle is not: what a power cut can leave of a file not synced.
