@@ -7,7 +7,7 @@
 //! three times. Everything else would only fail again, and ends the run at once.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::interrupt::Interrupt;
@@ -38,17 +38,32 @@ const PASSES: [&str; 5] = [
 
 /// The queries that run, shared with the listener for Ctrl-C.
 #[derive(Clone, Default)]
-pub struct Running(Arc<Mutex<Vec<Arc<StreamingQuery>>>>);
+pub struct Running(Arc<Mutex<Started>>);
+
+#[derive(Default)]
+struct Started {
+    queries: Vec<Arc<StreamingQuery>>,
+    /// The end was asked for: what is started after that ends at once.
+    stopping: bool,
+}
 
 impl Running {
+    fn started(&self) -> MutexGuard<'_, Started> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Adds a query that has just been started.
     pub fn add(&self, query: StreamingQuery) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::new(query));
+        let mut started = self.started();
+        if started.stopping {
+            query.request_stop();
+        }
+        started.queries.push(Arc::new(query));
     }
 
     /// The queries.
     pub fn queries(&self) -> Vec<Arc<StreamingQuery>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.started().queries.clone()
     }
 
     /// Whether all of them still run.
@@ -56,9 +71,11 @@ impl Running {
         self.queries().iter().all(|query| query.is_active())
     }
 
-    /// Asks all of them to end.
+    /// Asks all of them to end, and those that are yet to be started.
     pub fn request_stop(&self) {
-        self.queries().iter().for_each(|query| query.request_stop());
+        let mut started = self.started();
+        started.stopping = true;
+        started.queries.iter().for_each(|query| query.request_stop());
     }
 
     /// Waits until all have ended; the first error ends the others too.
@@ -131,9 +148,9 @@ impl Running {
 
     /// The queries that have ended since the last call.
     fn take_ended(&self) -> Vec<Arc<StreamingQuery>> {
-        let mut queries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (active, ended) = queries.drain(..).partition(|query| query.is_active());
-        *queries = active;
+        let mut started = self.started();
+        let (active, ended) = started.queries.drain(..).partition(|query| query.is_active());
+        started.queries = active;
         ended
     }
 }
