@@ -1,7 +1,7 @@
 """What a part of the harness has done and found: counts, milliseconds, problems.
 
-A `Figures` is filled by one session and merged by `run.py`. Where there is a problem the project's folder is kept, and its
-path and the command that repeats it stand with the problem.
+A `Figures` is filled by one case and merged by `run.py`. Where there is a problem the project's folder is kept, and its path
+stands beside the name of the case, by which it can be run again.
 """
 
 from collections import Counter
@@ -10,8 +10,10 @@ from collections import Counter
 class Figures:
     """Counts by name, times of recovery, and what went wrong in words."""
 
-    def __init__(self, repeat=""):
-        self.repeat, self.counts, self.recovery_ms, self.problems, self.kept = repeat, Counter(), [], [], []
+    def __init__(self, *case):
+        """`case`: the words by which `run.py --case` repeats it."""
+        self.case = "/".join(map(str, case))
+        self.counts, self.recovery_ms, self.problems, self.kept = Counter(), [], [], []
         self.points = Counter()
 
     def add(self, name, count=1):
@@ -24,17 +26,18 @@ class Figures:
         if life.recovery_ms() is not None:
             self.recovery_ms.append(life.recovery_ms())
 
-    def judged(self, judgement):
+    def judged(self, judgement, with_problems=True):
         for name in ("rows_in", "rows_out", "lost", "doubled", "wrong"):
             self.add(name.replace("_", " ") if "rows" in name else f"rows {name}", getattr(judgement, name))
         self.add("tables judged")
-        self.problems += judgement.problems
+        if with_problems:
+            self.problems += judgement.problems
 
     def close(self, project):
         """Removes the project's folder, or keeps it and says how to repeat what happened."""
         if self.problems:
-            self.kept.append((project.folder, self.repeat))
-            self.problems = [f"{self.repeat}: {problem}" for problem in self.problems]
+            self.kept.append((project.folder, self.case))
+            self.problems = [f"{self.case}: {problem}" for problem in self.problems]
         else:
             project.remove()
         return self

@@ -45,7 +45,7 @@ class Session:
     def __init__(self, program, workload, seed, kills, files=30):
         self.draw = random.Random(f"{seed}/{workload.name}")
         self.workload, self.seed, self.kills, self.files = workload, seed, kills, files
-        self.figures = Figures(f"kill_loop {workload.name} --seed {seed} --kills {kills}")
+        self.figures = Figures("kill_loop", workload.name, seed, kills)
         self.project = Project(program, workload, files_per_batch=self.draw.choice([1, 2, 3]))
         self.span = 0.4
 
@@ -65,6 +65,7 @@ class Session:
             after = self.draw.uniform(0, self.span * (0.3 if self.draw.random() < 0.5 else 1))
             self.sleep_or_end(life, after)
             self.end(life, number, live)
+            self.figures.recovered(life)
             if nested:
                 self.figures.add("nested kills")
             depth = depth + 1 if not life.lines and depth < 5 else 0
@@ -152,8 +153,12 @@ class Session:
         self.figures.judged(judge.judge(self.project.folder, self.workload, self.project.reports))
 
 
-def sessions(seed, total, kills_each):
-    """(workload, seed, kills) of so many kills over all workloads."""
-    names = list(workloads.WORKLOADS)
-    count = max(len(names), -(-total // kills_each))
-    return [(workloads.WORKLOADS[names[i % len(names)]], f"{seed}.{i // len(names)}", kills_each) for i in range(count)]
+def cases(program, seed, short):
+    """The sessions of a run: all workloads, as often as it takes."""
+    each, rounds = (12, 1) if short else (40, 9)
+    return [(name, f"{seed}.{i}", str(each)) for i in range(rounds) for name in workloads.WORKLOADS]
+
+
+def run(program, name, seed, kills):
+    """One session."""
+    return Session(program, workloads.WORKLOADS[name], seed, int(kills)).run()

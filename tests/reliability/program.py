@@ -46,8 +46,23 @@ class Project:
         life.wait()
         return life
 
+    def copy(self):
+        """Another project that is the same, and knows the same promises. Input files stay the same files (a plan may
+        remember their number on the disk)."""
+        other = Project(self.program, self.workload)
+        shutil.copytree(self.folder, other.folder, dirs_exist_ok=True, copy_function=copy_or_link)
+        other.promised, other.reports = dict(self.promised), list(self.reports)
+        return other
+
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def copy_or_link(source, target):
+    if f"{os.sep}input{os.sep}" in source:
+        os.link(source, target)
+    else:
+        shutil.copy2(source, target)
 
 
 class Life:
