@@ -76,11 +76,12 @@ class Node:
 
 
 class Disk:
-    """The project folder, call by call. `honest` False: no fsync does anything."""
+    """The project folder, call by call: `base` as the calls name it, `before` a copy of what was in it at first. `honest`
+    False: no fsync does anything."""
 
-    def __init__(self, base, honest=True):
+    def __init__(self, base, before, honest=True):
         self.base, self.honest = os.path.realpath(base), honest
-        self.root = self.load(self.base)
+        self.root = self.load(before)
         self.handles, self.syncs, self.last_write = {}, {}, None
         self.out = b""
         """What was written to stdout."""

@@ -57,9 +57,9 @@ def fast(project):
         file.write(text)
 
 
-def states(base, log, honest, draw):
-    """(name, state, promises) at every call, each different state once."""
-    disk, seen = disk_model.Disk(base, honest), set()
+def states(folder, before, log, honest, draw):
+    """(name, state, what was written to stdout) at every call, each different state once."""
+    disk, seen = disk_model.Disk(folder, before, honest), set()
     for number, event in enumerate(disk_model.calls(log)):
         if not disk.step(*event) and number:
             continue
@@ -117,10 +117,11 @@ class Cut:
         if life.code != 0:
             figures.wrong(f"the recorded run ended with {life.code}: {life.err[-500:]}")
             return figures.close(project)
-        everything = [at for at, _ in enumerate(states(base.folder, self.log, self.kind != "lied", random.Random(1)))]
-        figures.add("states that differ", len(everything))
-        chosen = set(self.draw.sample(everything, min(self.most, len(everything))))
-        for at, state in enumerate(states(base.folder, self.log, self.kind != "lied", random.Random(1))):
+        again = lambda: states(project.folder, base.folder, self.log, self.kind != "lied", random.Random(1))
+        count = sum(1 for _ in again())
+        figures.add("states that differ", count)
+        chosen = set(self.draw.sample(range(count), min(self.most, count)))
+        for at, state in enumerate(again()):
             if at in chosen:
                 self.try_state(base, *state)
         if self.kind in ("lied", "fast") and not self.found:
