@@ -12,6 +12,7 @@ After each death the quick checks, at rest the judge. Each death is counted by i
 `run.py` fails if a point that is known was never hit.
 """
 
+import atexit
 import functools
 import os
 import random

@@ -76,6 +76,11 @@ def cases(program, seed, short):
     return found
 
 
+def without_breaks(text):
+    """A message without the line breaks that a narrow screen gave it."""
+    return "".join(text.replace("│", " ").split())
+
+
 def works(*command):
     try:
         return subprocess.run(command, capture_output=True).returncode == 0
@@ -92,13 +97,13 @@ class Trouble:
     def said(self, life, what, causes, codes=(0, 14, 15)):
         """Whether a run that met the fault has behaved."""
         self.figures.add("io error runs")
-        text = " ".join(life.err.replace("│", " ").split())
-        complaint = text[text.find("error:"):] if "error:" in text else text
+        complaint = life.err[life.err.find("error:"):] if "error:" in life.err else life.err
+        words = without_breaks(complaint)
         if life.panicked() or life.hung:
             self.figures.wrong(f"{what}: it {'hung' if life.hung else 'panicked'}: {life.err[-500:]}")
         elif life.code not in codes:
             self.figures.wrong(f"{what}: exit code {life.code}: {complaint[-500:]}")
-        elif life.code and not any(cause in complaint for cause in causes):
+        elif life.code and not any(without_breaks(cause) in words for cause in causes):
             self.figures.wrong(f"{what}: the cause is not named: {complaint[-500:]}")
         elif life.code and not any(folder in complaint for folder in ("checkpoints", "data", "input")):
             self.figures.wrong(f"{what}: no path is named: {complaint[-500:]}")

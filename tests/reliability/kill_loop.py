@@ -120,8 +120,8 @@ class Session:
         took = time.monotonic() - started
         life.process.send_signal(signal.SIGCONT)
         self.figures.add("second instances")
-        holder = f"process {life.process.pid}"
-        said = " ".join(second.err.replace("│", " ").split())
+        holder = f"process{life.process.pid}"
+        said = "".join(second.err.replace("│", " ").split())
         if second.code != 12 or holder not in said or took > 1.5:
             self.figures.wrong(f"a second instance: exit code {second.code} after {took:.1f} s: {second.err[-300:]}")
 
