@@ -254,9 +254,12 @@ struct Loop {
 impl Loop {
     fn run(&mut self) -> Result<()> {
         match self.trigger {
-            Trigger::Once => self.batch(Admit::Everything).map(|_| ()),
+            Trigger::Once => {
+                self.freeze()?;
+                self.batch(Admit::Everything).map(|_| ())
+            }
             Trigger::AvailableNow => {
-                self.query.freeze()?;
+                self.freeze()?;
                 while self.batch(Admit::Limited)? {}
                 if self.query.closing == Closing::AtEnd {
                     while self.run_batch(|query| query.step_to_end("end of input"))? {}
@@ -301,6 +304,16 @@ impl Loop {
             "query '{name}', batch {batch}: {} (nothing of the batch is committed)",
             said.unwrap_or("it ended in a panic")
         ))
+    }
+
+    /// From now on nothing that arrives is taken. A file that may still be being written is given
+    /// the time to stand still.
+    fn freeze(&mut self) -> Result<()> {
+        self.query.freeze()?;
+        if let Some(rest) = self.query.waits() {
+            self.shared.sleep(rest, false);
+        }
+        Ok(())
     }
 
     /// Where nothing has come for long enough, lets out what is held back. `false`: nothing is, or
@@ -352,6 +365,7 @@ impl Loop {
             self.query.took_effect(Step::Report, report.progress.batch_id)?;
         }
         let ran = report.is_some();
+        let waits = self.query.waits().is_some();
         self.shared.change(|state| {
             state.status.is_trigger_active = false;
             state.status.is_data_available = ran;
@@ -362,6 +376,8 @@ impl Loop {
                         state.recent.pop_front();
                     }
                 }
+                // What may still be being written is available soon.
+                None if waits => {}
                 None => {
                     state.answered = asked;
                     state.status.message = "Waiting for data to arrive".into();

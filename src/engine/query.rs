@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::LogicalPlan;
@@ -23,7 +24,7 @@ use crate::operators::StateShape;
 use crate::progress::StreamingQueryProgress;
 use crate::sinks::{Expected, OutputMode, Sink};
 use crate::sources::still::StillTable;
-use crate::sources::{BadRecord, Source, Take};
+use crate::sources::{BadRecord, Source, Take, Watched};
 use crate::sql::{QueryPlan, is_streaming};
 use crate::state::StateStore;
 use crate::time::{Millis, SharedClock};
@@ -225,7 +226,9 @@ impl Query {
         let mut rejected_rows = parts.rejected;
         let held = agree(&mut checkpoint, sink.as_mut(), &mut rejected_rows)?;
         let recovery = checkpoint.recovery(held.as_ref())?;
-        let (streams, stills) = join_origins(parts.origins, &parts.plan, &assembly, &checkpoint)?;
+        let (mut streams, stills) =
+            join_origins(parts.origins, &parts.plan, &assembly, &checkpoint)?;
+        streams.iter_mut().for_each(|stream| stream.source.keep_time(parts.clock.clone()));
         let newest_written = held.and_then(|held| held.newest);
         let cut_off = checkpoint.was_cut_off();
         let resumed = Resumed::of(&recovery, cut_off, &assembly, sink.as_ref(), newest_written);
@@ -316,8 +319,13 @@ impl Query {
     }
 
     /// The folders in which new data shows up.
-    pub fn folders(&self) -> Vec<PathBuf> {
-        self.streams.iter().filter_map(|stream| stream.source.folder()).collect()
+    pub fn folders(&self) -> Vec<Watched> {
+        self.streams.iter().filter_map(|stream| stream.source.watched()).collect()
+    }
+
+    /// How long to wait for files that may still be being written; `None`: there are none.
+    pub fn waits(&self) -> Option<Duration> {
+        self.streams.iter().filter_map(|stream| stream.source.waits()).max()
     }
 }
 

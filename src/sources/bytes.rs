@@ -38,6 +38,13 @@ impl Encoding {
         }
     }
 
+    /// Whether the bytes of a file that begins so are its text as they are.
+    pub fn leaves(&self, beginning: &[u8]) -> bool {
+        // The mark of UTF-32 with the low byte first begins with that of UTF-16.
+        let marked = [&[0xFF, 0xFE][..], &[0xFE, 0xFF], &[0, 0, 0xFE, 0xFF]];
+        matches!(self, Encoding::Utf8) && !marked.iter().any(|mark| beginning.starts_with(mark))
+    }
+
     /// The text of a file. A byte order mark counts more than what the table says.
     pub fn text<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
         match (bytes, self) {
@@ -82,10 +89,9 @@ fn ending(path: &Path) -> String {
     path.extension().and_then(|e| e.to_str()).unwrap_or("").to_ascii_lowercase()
 }
 
-/// Unpacks the bytes of a file if the ending of its name says that they are packed.
-pub(super) fn unpack(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
-    let packed = &bytes[..];
-    let mut reader: Box<dyn Read + '_> = match ending(path).as_str() {
+/// The content of a file, unpacked if the ending of its name says that it is packed.
+pub(super) fn unpacked<'a>(path: &Path, packed: impl Read + 'a) -> Result<Box<dyn Read + 'a>> {
+    Ok(match ending(path).as_str() {
         "gz" | "gzip" => Box::new(flate2::read::MultiGzDecoder::new(packed)),
         "deflate" => Box::new(flate2::read::ZlibDecoder::new(packed)),
         "bz2" => Box::new(bzip2::read::MultiBzDecoder::new(packed)),
@@ -99,18 +105,54 @@ pub(super) fn unpack(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
             )
             .hint("pack it with gzip, bzip2 or zstd: .gz, .bz2 and .zst are read"));
         }
-        _ => return Ok(()),
-    };
-    let mut unpacked = Vec::new();
-    reader.read_to_end(&mut unpacked).map_err(|e| damaged(path, e))?;
-    drop(reader);
-    *bytes = unpacked;
+        _ => Box::new(packed),
+    })
+}
+
+/// Unpacks the bytes of a file if the ending of its name says that they are packed.
+pub(super) fn unpack(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
+    if is_packed(path) {
+        let packed = std::mem::take(bytes);
+        unpacked(path, &packed[..])?.read_to_end(bytes).map_err(|e| damaged(path, e))?;
+    }
     Ok(())
 }
 
-fn damaged(path: &Path, error: io::Error) -> Error {
+/// What is unpacked of a file may be so long, and where it is longer so many times as long as the
+/// file: more is no data, but a trap.
+const LONGEST_UNPACKED: u64 = 1 << 30;
+const MOST_TIMES: u64 = 200;
+
+/// Reads the rest of a packed file, of which so many bytes were read before, for no more than to
+/// know that it is whole.
+pub(super) fn check_rest(path: &Path, size: u64, before: u64, rest: impl Read) -> Result<()> {
+    let limit = LONGEST_UNPACKED.max(size.saturating_mul(MOST_TIMES));
+    let read = io::copy(&mut rest.take(limit), &mut io::sink()).map_err(|e| damaged(path, e))?;
+    match before.saturating_add(read) >= limit {
+        true => Err(damaged(
+            path,
+            io::Error::other(format!("its {size} bytes become {limit}, and more")),
+        )),
+        false => Ok(()),
+    }
+}
+
+/// The error for a file that cannot be read to its end, or a packed one that is not whole.
+pub(super) fn damaged(path: &Path, error: io::Error) -> Error {
+    if error.raw_os_error().is_some() || !is_packed(path) {
+        return Error::files(
+            "SOURCE_FILE_UNREADABLE",
+            format!("cannot read {}: {error}", path.display()),
+        )
+        .hint("when the cause is gone, start again: the run continues where it stopped")
+        .caused_by(error);
+    }
     Error::files("FAILED_READ_FILE.NO_HINT", format!("cannot unpack {}: {error}", path.display()))
-        .hint("the file is damaged or not what its ending says: write it again, or take it away")
+        .hint(
+            "the file is damaged, was not complete, or is not what its ending says. To go on \
+             without it set the table's option ignoreCorruptFiles = 'true': no row of it is used, \
+             and it stands among the rejected rows. Put a good copy there under a new name",
+        )
         .caused_by(error)
 }
 

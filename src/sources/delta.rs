@@ -8,7 +8,7 @@
 //! not news; a commit that takes rows away stops the stream, unless `skipChangeCommits` says to
 //! leave out such commits whole.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::delta_log::{Commit, DataFile, DeltaLog, Version, is_type};
 use super::listing::below_project;
 use super::options::{Options, Rule};
-use super::{Admit, Place, Source, SourceRead, Take, json as json_lines, whole};
+use super::{Admit, Place, Source, SourceRead, Take, Watched, Writers, json as json_lines, whole};
 use crate::error::{Error, Result};
 
 /// Delta's options of a table that is read as a stream and what becomes of them here.
@@ -347,8 +347,8 @@ impl Source for DeltaSource {
         Ok(rows)
     }
 
-    fn folder(&self) -> Option<PathBuf> {
-        Some(self.log.folder())
+    fn watched(&self) -> Option<Watched> {
+        Some(Watched { folder: self.log.folder(), writers: Writers::default() })
     }
 }
 

@@ -1,15 +1,19 @@
 //! A folder of files as a stream: takes a folder, gives each file's rows once, oldest file first.
 //!
-//! What a batch takes is decided by the `backlog`; the rows of a file are made by a reader of its
-//! format; columns that are the same in a whole file, of its path or about it, are put on by
+//! What a batch takes is decided by the `backlog`; `reading` gives each file to a reader of its
+//! format, which makes rows of it; columns that are the same in a whole file, of its path or about it, are put on by
 //! [`constants`]; what becomes of a file that has been read says `clean`.
 
 mod backlog;
 mod clean;
 pub mod constants;
 pub mod left_out;
+mod reading;
+mod seen;
+mod settle;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use serde_json::json;
@@ -17,19 +21,21 @@ use serde_json::json;
 use self::backlog::{Backlog, Limit, Rules};
 use self::clean::Cleaner;
 use self::constants::Constants;
+use self::reading::{Leaves, Reading};
 use super::format::{Format, Reader};
 use super::json::{self, nullable};
 use super::listing::{self, Filter, below_project, cannot_list, check_folder, parted};
 use super::options::{Options, Rule};
-use super::taken::{Taken, check_unchanged, read_exactly, taken_files};
-use super::{Admit, Place, Source, SourceRead, Take, whole};
+use super::taken::{Taken, read_exactly, taken_files};
+use super::{Admit, Place, Source, SourceRead, Take, Watched, whole};
 use crate::error::{Error, Result};
+use crate::time::SharedClock;
 
 /// Spark's options of a folder that is read as a stream and what becomes of them here.
 pub(super) fn options() -> Vec<(&'static str, Rule)> {
     const OWN: &[(&str, Rule)] = &[
         ("path", Rule::Honoured),
-        ("ignoreCorruptFiles", Rule::Only("false")),
+        ("ignoreCorruptFiles", Rule::Honoured),
         ("ignoreMissingFiles", Rule::Honoured),
         ("modifiedAfter", Rule::Refused("a stream takes each file once; use maxFileAge")),
         ("modifiedBefore", Rule::Refused("a stream takes each file once; use maxFileAge")),
@@ -53,7 +59,7 @@ pub struct FileSource {
     constants: Constants,
     backlog: Backlog,
     cleaner: Option<Cleaner>,
-    ignore_missing: bool,
+    leaves: Leaves,
 }
 
 impl FileSource {
@@ -69,7 +75,7 @@ impl FileSource {
     ) -> Result<Self> {
         let (format, options) = Format::from_options(format, options, &self::options())?;
         format.check(&schema)?;
-        let mut rules = Rules::from_options(&options)?;
+        let mut rules = Rules::from_options(&options, format.complete_end())?;
         let (folder, levels) = parted(&below_project(project, path), path)?;
         rules.filter.levels = levels;
         let partitions = !rules.filter.recursive;
@@ -86,7 +92,10 @@ impl FileSource {
             format,
             readers: Vec::new(),
             cleaner,
-            ignore_missing: options.flag("ignoreMissingFiles", false)?,
+            leaves: Leaves {
+                missing: options.flag("ignoreMissingFiles", false)?,
+                corrupt: options.flag("ignoreCorruptFiles", false)?,
+            },
         };
         source.make_readers(constants::without_hidden(&source.schema))?;
         Ok(source)
@@ -105,7 +114,7 @@ impl FileSource {
             project: &self.project,
             folder: &self.folder,
             constants: &self.constants,
-            ignore_missing: self.ignore_missing,
+            leaves: self.leaves,
         };
         let (first, second) = files.split_at(half(files));
         let [one, two, ..] = self.readers.as_mut_slice() else {
@@ -163,7 +172,7 @@ impl Source for FileSource {
         for file in taken_files(take)? {
             // What lies elsewhere (the table's path was changed) is not listed here either.
             if let Ok(name) = file.path.strip_prefix(&self.folder) {
-                self.backlog.decided(name, file.mtime);
+                self.backlog.decided(Taken { path: name.to_owned(), ..file });
             }
         }
         Ok(())
@@ -205,8 +214,17 @@ impl Source for FileSource {
         Ok(())
     }
 
-    fn folder(&self) -> Option<PathBuf> {
-        Some(self.project.join(&self.folder))
+    fn keep_time(&mut self, clock: SharedClock) {
+        self.backlog.keep_time(clock);
+    }
+
+    fn waits(&self) -> Option<Duration> {
+        self.backlog.waits()
+    }
+
+    fn watched(&self) -> Option<Watched> {
+        let (folder, writers) = (self.project.join(&self.folder), self.backlog.writers().clone());
+        Some(Watched { folder, writers })
     }
 }
 
@@ -250,49 +268,6 @@ fn half(files: &[Taken]) -> usize {
             before * 2 >= all
         })
         .map_or(0, |at| (at + 1).min(files.len() - 1))
-}
-
-/// What is needed to read files, whichever they are.
-struct Reading<'a> {
-    project: &'a Path,
-    folder: &'a Path,
-    constants: &'a Constants,
-    ignore_missing: bool,
-}
-
-impl Reading<'_> {
-    /// The rows of these files, in order.
-    fn files(&self, files: &[Taken], reader: &mut Reader) -> Result<SourceRead> {
-        let mut read = SourceRead::default();
-        let mut bytes = Vec::new();
-        for file in files {
-            let constants = self.constants.of(self.project, self.folder, file)?;
-            if !constants.is_empty() {
-                read.append(reader.finish()?);
-            }
-            match self.file(file, &mut bytes, reader) {
-                Err(e) if self.ignore_missing && e.condition() == "SOURCE_FILE_MISSING" => continue,
-                done => done?,
-            }
-            if !constants.is_empty() {
-                let mut of_file = reader.finish()?;
-                for batch in &mut of_file.batches {
-                    *batch = self.constants.put_on(batch, &constants)?;
-                }
-                read.append(of_file);
-            }
-        }
-        read.append(reader.finish()?);
-        Ok(read)
-    }
-
-    fn file(&self, file: &Taken, bytes: &mut Vec<u8>, reader: &mut Reader) -> Result<()> {
-        match reader.takes_bytes() {
-            true => read_exactly(self.project, file, bytes)?,
-            false => check_unchanged(self.project, file)?,
-        }
-        reader.file(&self.project.join(&file.path), &json::shown(&file.path), bytes)
-    }
 }
 
 #[cfg(test)]

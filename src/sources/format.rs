@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use super::csv::{self, CsvOptions, CsvReader};
 use super::json::{self, JsonDecoder, JsonOptions, LineEnd};
 use super::options::{Options, Rule};
+use super::pieces::Piece;
 use super::text::{self, TextReader};
 use super::{SourceRead, bytes, parquet};
 use crate::error::{Error, Result};
@@ -99,6 +100,14 @@ impl Format {
         }
     }
 
+    /// The last bytes of a file that is complete, as far as the format says.
+    pub fn complete_end(&self) -> &'static [u8] {
+        match self {
+            Format::Parquet => b"PAR1",
+            Format::Json(_) | Format::Csv(_) | Format::Text(_) => b"\n",
+        }
+    }
+
     /// A reader of these columns of the table's `full` schema; the corrupt-record column apart,
     /// they are those of the files.
     pub fn reader(&self, full: &SchemaRef, schema: SchemaRef) -> Result<Reader> {
@@ -133,11 +142,58 @@ impl Reader {
             return Ok(());
         }
         bytes::unpack(path, raw)?;
+        self.text(shown, raw)
+    }
+
+    /// Takes a file that is unpacked already, whole.
+    pub fn text(&mut self, shown: &Arc<str>, raw: &[u8]) -> Result<()> {
         match self {
             Reader::Json(decoder) => decoder.file(shown, raw),
             Reader::Csv(reader) => reader.file(shown, raw),
-            Reader::Text(reader) => reader.file(shown, raw),
+            Reader::Text(reader) => {
+                reader.begin(shown);
+                reader.lines(raw);
+                Ok(())
+            }
             Reader::Parquet(..) => Ok(()),
+        }
+    }
+
+    /// Whether a file that begins so may be given in pieces: [`Reader::begin`], and then each
+    /// [`Reader::piece`].
+    pub fn takes_pieces(&self, beginning: &[u8]) -> bool {
+        match self {
+            Reader::Json(decoder) => decoder.takes_pieces(beginning),
+            Reader::Text(reader) => reader.takes_pieces(),
+            Reader::Csv(_) | Reader::Parquet(..) => false,
+        }
+    }
+
+    /// The pieces from now on are of this file.
+    pub fn begin(&mut self, shown: &Arc<str>) {
+        match self {
+            Reader::Json(decoder) => decoder.begin(shown),
+            Reader::Text(reader) => reader.begin(shown),
+            Reader::Csv(_) | Reader::Parquet(..) => {}
+        }
+    }
+
+    /// Takes a part of a file, unpacked.
+    pub fn piece(&mut self, piece: &Piece<'_>) -> Result<()> {
+        match (self, piece) {
+            (Reader::Json(decoder), Piece::Lines { at, bytes }) => decoder.lines(*at, bytes),
+            (Reader::Json(decoder), Piece::TooLong { at, kept, length }) => {
+                decoder.too_long(*at, kept, *length)
+            }
+            (Reader::Text(reader), Piece::Lines { bytes, .. }) => {
+                reader.lines(bytes);
+                Ok(())
+            }
+            (Reader::Text(reader), Piece::TooLong { at, kept, length }) => {
+                reader.too_long(*at, kept, *length);
+                Ok(())
+            }
+            (Reader::Csv(_) | Reader::Parquet(..), _) => Ok(()),
         }
     }
 

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 
 use super::glob::Glob;
 use super::options::Options;
-use crate::error::{Error, Result};
+use super::taken::{Identity, Taken, millis, nanos};
+use crate::error::{Error, Kind, Result};
 use crate::fault;
 
 /// Which files of a folder are input.
@@ -111,6 +112,37 @@ pub(super) struct Found {
     pub size: u64,
     /// When its content last changed.
     pub modified: SystemTime,
+    /// Whether something was done to its name after that: it was renamed to this one, or linked.
+    pub renamed: bool,
+    /// Which file it is.
+    pub identity: Option<Identity>,
+}
+
+impl Found {
+    /// The file as a decision holds it.
+    pub fn taken(&self) -> Taken {
+        let (path, size, mtime) = (self.name.clone(), self.size, millis(self.modified));
+        Taken { path, size, mtime, identity: self.identity }
+    }
+}
+
+/// What there is under a name.
+#[derive(Debug)]
+pub(super) enum Look {
+    File(Found),
+    /// Something that is no file, in words.
+    NoFile(&'static str),
+    /// Nothing.
+    Gone,
+}
+
+/// What a listing found.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// Names that may be input.
+    pub files: Vec<PathBuf>,
+    /// Names that would be input if they were files, and what they are instead.
+    pub others: Vec<(PathBuf, &'static str)>,
 }
 
 /// Hidden names of files and folders, Spark's rule and our own temporary files: who writes a file
@@ -125,15 +157,15 @@ pub(super) fn is_hidden(name: &str) -> bool {
 }
 
 /// The names, relative to `folder`, of what may be input: no hidden names, no folders, nothing
-/// that `seen` knows. A link to a folder is not followed. Whether a name is a regular file is for
-/// [`look_at`] to say.
+/// that `seen` knows. A link to a folder is not followed. What a link leads to is for [`look_at`]
+/// to say.
 pub(super) fn names(
     folder: &Path,
     filter: &Filter,
     seen: &dyn Fn(&Path) -> bool,
-) -> io::Result<Vec<PathBuf>> {
+) -> io::Result<Listed> {
     fault::before_input("list")?;
-    let mut found = Vec::new();
+    let mut found = Listed::default();
     let mut folders = vec![(PathBuf::new(), 0)];
     while let Some((below, level)) = folders.pop() {
         let entries = match fs::read_dir(folder.join(&below)) {
@@ -158,35 +190,82 @@ pub(super) fn names(
                 false => below.join(&file_name),
             };
             let kind = entry.file_type()?;
-            if kind.is_dir() {
-                if filter.enters(&name, level) {
-                    folders.push((path, level + 1));
-                }
-            } else if (kind.is_file() || kind.is_symlink())
-                && filter.takes(&name, level)
-                && (at_top || !seen(&path))
+            if kind.is_dir() && filter.enters(&name, level) {
+                folders.push((path, level + 1));
+            } else if kind.is_dir() && path.extension().is_none()
+                || !filter.takes(&name, level)
+                || (!at_top && seen(&path))
             {
-                found.push(path);
+                // A sub-folder is no surprise, unless it is called like a file.
+            } else if kind.is_file() || kind.is_symlink() {
+                found.files.push(path);
+            } else {
+                found.others.push((path, no_file(kind)));
             }
         }
     }
     Ok(found)
 }
 
-/// Size and time of a regular file, or of the one that a link leads to; `None`: there is none.
-pub(super) fn look_at(folder: &Path, name: PathBuf) -> Option<Found> {
-    let about = fs::metadata(folder.join(&name)).ok()?;
+/// What lies under a name, or where the link of that name leads.
+pub(super) fn look_at(folder: &Path, name: PathBuf) -> Look {
+    let path = folder.join(&name);
+    let Ok(about) = fs::metadata(&path) else {
+        return match fs::symlink_metadata(&path) {
+            Ok(link) if link.is_symlink() => Look::NoFile("a link that leads nowhere"),
+            _ => Look::Gone,
+        };
+    };
     if !about.is_file() {
-        return None;
+        return Look::NoFile(match about.is_dir() {
+            true => "a link to a folder, which is not followed",
+            false => no_file(about.file_type()),
+        });
     }
-    let modified = about.modified().ok()?;
-    Some(Found { name, size: about.len(), modified })
+    let Ok(modified) = about.modified() else { return Look::Gone };
+    let (renamed, identity) = beyond_content(&about);
+    Look::File(Found { name, size: about.len(), modified, renamed, identity })
+}
+
+/// Whether something was done to a file after its content was written, and which file it is.
+#[cfg(unix)]
+fn beyond_content(about: &fs::Metadata) -> (bool, Option<Identity>) {
+    use std::os::unix::fs::MetadataExt;
+    let renamed = (about.ctime(), about.ctime_nsec()) > (about.mtime(), about.mtime_nsec());
+    let born = about.created().ok().and_then(nanos);
+    (renamed, born.map(|born| Identity { inode: about.ino(), born }))
+}
+
+#[cfg(not(unix))]
+fn beyond_content(_: &fs::Metadata) -> (bool, Option<Identity>) {
+    (false, None)
+}
+
+/// What something is that is no regular file and no link.
+#[cfg(unix)]
+fn no_file(kind: fs::FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match kind {
+        _ if kind.is_dir() => "a folder",
+        _ if kind.is_fifo() => "a pipe (FIFO)",
+        _ if kind.is_socket() => "a socket",
+        _ => "a device",
+    }
+}
+
+#[cfg(not(unix))]
+fn no_file(kind: fs::FileType) -> &'static str {
+    if kind.is_dir() { "a folder" } else { "something else" }
 }
 
 /// All input files of a folder, oldest first, and by name where the times are equal.
 pub(super) fn files(folder: &Path, filter: &Filter) -> io::Result<Vec<Found>> {
-    let names = names(folder, filter, &|_| false)?;
-    let mut found: Vec<_> = names.into_iter().filter_map(|name| look_at(folder, name)).collect();
+    let names = names(folder, filter, &|_| false)?.files.into_iter();
+    let file = |name| match look_at(folder, name) {
+        Look::File(found) => Some(found),
+        Look::NoFile(_) | Look::Gone => None,
+    };
+    let mut found: Vec<_> = names.filter_map(file).collect();
     found.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
     Ok(found)
 }
@@ -214,17 +293,24 @@ pub(super) fn check_folder(folder: &Path, shown: &str) -> Result<()> {
 
 /// The error for a folder that cannot be listed. It may be tried again.
 pub(super) fn cannot_list(folder: &Path, shown: &str, error: std::io::Error) -> Error {
-    let (condition, hint) = match error.kind() {
+    let (kind, condition, hint) = match error.kind() {
         ErrorKind::NotFound => (
+            Kind::Input,
             "PATH_NOT_FOUND",
             format!("create it (mkdir -p {}), or correct the path of the table", folder.display()),
         ),
-        ErrorKind::PermissionDenied => {
-            ("PERMISSION_DENIED", "give this user the right to read it".to_owned())
-        }
-        _ => ("IO_ERROR", "when the cause is gone, the run continues where it stopped".to_owned()),
+        ErrorKind::PermissionDenied => (
+            Kind::Storage,
+            "PERMISSION_DENIED",
+            "give this user the right to read it, and all folders in it".to_owned(),
+        ),
+        _ => (
+            Kind::Storage,
+            "IO_ERROR",
+            "when the cause is gone, the run continues where it stopped".to_owned(),
+        ),
     };
-    Error::input(condition, format!("cannot list the folder {shown}: {error}"))
+    Error::new(kind, condition, format!("cannot list the folder {shown}: {error}"))
         .hint(hint)
         .caused_by(error)
 }

@@ -17,6 +17,7 @@ pub mod json;
 mod listing;
 mod options;
 mod parquet;
+mod pieces;
 mod places;
 pub mod still;
 mod taken;
@@ -24,18 +25,22 @@ mod text;
 mod time_forms;
 pub mod watch;
 pub mod whole;
+pub mod writers;
 
 pub use taken::{Taken, taken_files};
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use crate::error::Result;
+use crate::time::SharedClock;
 
 pub use places::{Place, Places};
+pub use writers::Writers;
 
 /// What one batch takes from one source, as `offsets/N` holds it: file names, or versions.
 pub type Take = serde_json::Value;
@@ -121,6 +126,15 @@ impl SourceRead {
     }
 }
 
+/// A folder to be watched.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    /// The folder; all below it is meant too.
+    pub folder: PathBuf,
+    /// Who is told which files are being written.
+    pub writers: Writers,
+}
+
 /// Where a stream comes from.
 pub trait Source: Send {
     /// What progress calls it: `FileStreamSource[input/events]`.
@@ -157,6 +171,17 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// From now on what may still be being written is waited for, by this clock. By default nothing
+    /// ever is.
+    fn keep_time(&mut self, _clock: SharedClock) {}
+
+    /// How long to wait before asking again, since something is there that may still be being
+    /// written; by the last [`Source::next`] or [`Source::freeze`]. After a freeze it is waited for
+    /// once. `None`: there is no such thing.
+    fn waits(&self) -> Option<Duration> {
+        None
+    }
+
     /// The folder to watch so that new data is seen at once; `None`: only polling helps.
-    fn folder(&self) -> Option<PathBuf>;
+    fn watched(&self) -> Option<Watched>;
 }

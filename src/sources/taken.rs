@@ -3,17 +3,20 @@
 //! A [`Take`] of a folder is `{"files":[{"path":"input/events/1.json","size":1234,"mtime":1767225600000}, …]}`:
 //! paths relative to the project folder where they lie below it, sizes in bytes, times in
 //! milliseconds since 1970 UTC. A path that is not UTF-8 is there twice: readable in `path`, and
-//! its bytes in hexadecimal digits in `raw`, which counts. A file that is not as its decision says
-//! when it is read is an error: the batch would not be the same.
+//! its bytes in hexadecimal digits in `raw`, which counts. Where the file system tells when a file
+//! was born, `inode` and `born` (nanoseconds since 1970 UTC) say which file it is, whatever it will
+//! be called. A file that is not as its decision says when it is read is an error: the batch would
+//! not be the same.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
 use super::Take;
+use super::json::shown;
 use crate::error::{Error, Result};
 use crate::fault;
 
@@ -26,39 +29,85 @@ pub struct Taken {
     pub size: u64,
     /// Milliseconds since 1970 UTC.
     pub mtime: i64,
+    /// Which file it is, whatever its name; `None`: the file system does not tell.
+    pub identity: Option<Identity>,
+}
+
+/// What stays the same about a file when it is moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Its number in the file system, which is given again when the file is gone.
+    pub inode: u64,
+    /// When it was created, in nanoseconds since 1970 UTC.
+    pub born: i64,
+}
+
+/// A file of a batch, open for reading, which must be as its decision says.
+pub(super) struct Opened<'a> {
+    file: File,
+    taken: &'a Taken,
+}
+
+impl<'a> Opened<'a> {
+    /// Opens a file.
+    pub fn new(project: &Path, taken: &'a Taken) -> Result<Self> {
+        fault::before_input("read").map_err(|e| unreadable(taken, e))?;
+        // Before it is opened: to open a pipe that took its place would wait for a writer.
+        check_unchanged(project, taken)?;
+        let file = File::open(project.join(&taken.path)).map_err(|e| unreadable(taken, e))?;
+        Ok(Self { file, taken })
+    }
+
+    /// The bytes as they lie on the disk, from the beginning.
+    pub fn bytes(&mut self) -> Result<impl Read> {
+        self.file.rewind().map_err(|e| self.unreadable(e))?;
+        Ok(Read::by_ref(&mut self.file).take(self.taken.size))
+    }
+
+    /// What the decision says about it.
+    pub fn taken(&self) -> &'a Taken {
+        self.taken
+    }
+
+    /// The error for a read that failed.
+    fn unreadable(&self, error: std::io::Error) -> Error {
+        unreadable(self.taken, error)
+    }
+
+    /// After all was read: nobody has changed the file meanwhile, so what was read is of one piece.
+    pub fn check(&self) -> Result<()> {
+        let about = self.file.metadata().map_err(|e| self.unreadable(e))?;
+        self.taken.check(&about)
+    }
 }
 
 /// The bytes of a file, which must be as its decision says.
 pub(super) fn read_exactly(project: &Path, taken: &Taken, bytes: &mut Vec<u8>) -> Result<()> {
-    check_unchanged(project, taken)?;
+    let mut opened = Opened::new(project, taken)?;
     bytes.clear();
-    let file = File::open(project.join(&taken.path)).map_err(|e| unreadable(taken, e))?;
-    file.take(taken.size).read_to_end(bytes).map_err(|e| unreadable(taken, e))?;
-    match bytes.len() as u64 == taken.size {
-        true => Ok(()),
-        false => Err(changed(taken)),
-    }
+    let read = opened.bytes()?.read_to_end(bytes);
+    read.map_err(|e| opened.unreadable(e))?;
+    opened.check()
 }
 
 /// A file must be as its decision says.
 pub(super) fn check_unchanged(project: &Path, taken: &Taken) -> Result<()> {
-    let about = fault::before_input("read").and_then(|()| fs::metadata(project.join(&taken.path)));
-    let about = about.map_err(|e| unreadable(taken, e))?;
-    let modified = about.modified().map(millis).map_err(|e| unreadable(taken, e))?;
-    if !about.is_file() || about.len() != taken.size || modified != taken.mtime {
-        return Err(changed(taken));
-    }
-    Ok(())
+    let about = fs::metadata(project.join(&taken.path)).map_err(|e| unreadable(taken, e))?;
+    taken.check(&about)
 }
 
 fn unreadable(taken: &Taken, error: std::io::Error) -> Error {
-    let shown = taken.path.display();
+    let shown = shown(&taken.path);
     match error.kind() {
         ErrorKind::NotFound => Error::files(
             "SOURCE_FILE_MISSING",
             format!("the file {shown} belongs to this batch, but it is gone"),
         )
-        .hint("put it back as it was, and start again: the run continues where it stopped"),
+        .hint(
+            "put it back as it was, with its time (cp -p), and start again: the run continues where \
+             it stopped; or go on without its rows, with the table's option \
+             ignoreMissingFiles = 'true'",
+        ),
         _ => Error::files("SOURCE_FILE_UNREADABLE", format!("cannot read {shown}: {error}"))
             .hint("when the cause is gone, start again: the run continues where it stopped")
             .caused_by(error),
@@ -70,13 +119,15 @@ fn changed(taken: &Taken) -> Error {
         "SOURCE_FILE_CHANGED",
         format!(
             "the file {} belongs to this batch with {} bytes, but it was changed since",
-            taken.path.display(),
+            shown(&taken.path),
             taken.size
         ),
     )
     .hint(
-        "put it back as it was, with its time, and start again; write new rows into new files, \
-         under a hidden name (.name) that is renamed when the file is complete",
+        "put it back as it was, with its time (cp -p), and start again; or move it to a new name, \
+         where all of it is read as a new file, and go on without what it was, with the table's \
+         option ignoreMissingFiles = 'true'. Write files under a hidden name (.name) and rename \
+         them when they are complete: then this does not happen",
     )
 }
 
@@ -87,7 +138,25 @@ pub(super) fn millis(time: SystemTime) -> i64 {
     }
 }
 
+/// Nanoseconds since 1970 UTC.
+pub(super) fn nanos(time: SystemTime) -> Option<i64> {
+    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_nanos()).ok()
+}
+
 impl Taken {
+    fn check(&self, about: &Metadata) -> Result<()> {
+        let modified = about.modified().map(millis).map_err(|e| unreadable(self, e))?;
+        match about.is_file() && about.len() == self.size && modified == self.mtime {
+            true => Ok(()),
+            false => Err(changed(self)),
+        }
+    }
+
+    /// Whether the content is another one.
+    pub fn differs(&self, other: &Self) -> bool {
+        (self.size, self.mtime) != (other.size, other.mtime)
+    }
+
     /// The file as a decision holds it.
     pub fn to_json(&self) -> Take {
         let path = self.path.to_string_lossy();
@@ -97,6 +166,10 @@ impl Taken {
             let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
             file["raw"] = hex.into();
         }
+        if let Some(Identity { inode, born }) = self.identity {
+            file["inode"] = inode.into();
+            file["born"] = born.into();
+        }
         file
     }
 
@@ -105,7 +178,14 @@ impl Taken {
             Some(hex) => path_from_bytes(from_hex(hex.as_str()?)?)?,
             None => PathBuf::from(file.get("path")?.as_str()?),
         };
-        Some(Self { path, size: file.get("size")?.as_u64()?, mtime: file.get("mtime")?.as_i64()? })
+        let inode = file.get("inode").and_then(Take::as_u64);
+        let born = file.get("born").and_then(Take::as_i64);
+        Some(Self {
+            path,
+            size: file.get("size")?.as_u64()?,
+            mtime: file.get("mtime")?.as_i64()?,
+            identity: inode.zip(born).map(|(inode, born)| Identity { inode, born }),
+        })
     }
 }
 
@@ -132,7 +212,7 @@ pub fn taken_files(take: &Take) -> Result<Vec<Taken>> {
     let files = take.get("files").and_then(Take::as_array);
     let files = files.and_then(|files| files.iter().map(Taken::from_json).collect());
     files.ok_or_else(|| {
-        Error::checkpoint(
+        Error::storage(
             "CHECKPOINT_UNREADABLE",
             format!("a batch was decided with something that is no list of files: {take}"),
         )

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 
 use super::json::LineEnd;
 use super::options::{Options, Rule};
-use super::{Places, SourceRead};
+use super::{BadRecord, Flaw, Places, SourceRead};
 use crate::batch::with_rows;
 use crate::error::{Error, Result};
 
@@ -47,23 +47,64 @@ pub(super) struct TextReader {
     values: StringBuilder,
     rows: usize,
     places: Places,
+    bad: Vec<BadRecord>,
+    file: Arc<str>,
+    /// How many lines of the file were passed.
+    lines: u64,
 }
 
 impl TextReader {
     /// A reader of the column, or of none: then lines are only counted.
     pub fn new(schema: SchemaRef, end: LineEnd) -> Self {
-        Self { schema, end, values: StringBuilder::new(), rows: 0, places: Places::default() }
+        Self {
+            schema,
+            end,
+            values: StringBuilder::new(),
+            rows: 0,
+            places: Places::default(),
+            bad: Vec::new(),
+            file: "".into(),
+            lines: 0,
+        }
     }
 
-    /// Takes the lines of a file, blank ones too.
-    pub fn file(&mut self, name: &Arc<str>, bytes: &[u8]) -> Result<()> {
+    /// Whether a file may be given in pieces.
+    pub fn takes_pieces(&self) -> bool {
+        self.end == LineEnd::Any
+    }
+
+    /// What is given from now on is of this file.
+    pub fn begin(&mut self, name: &Arc<str>) {
         self.places.file(name);
-        for (number, line) in (1..).zip(self.end.lines(bytes)) {
+        self.file = name.clone();
+        self.lines = 0;
+    }
+
+    /// Takes lines of the file, blank ones too.
+    pub fn lines(&mut self, bytes: &[u8]) {
+        for line in self.end.lines(self.lines == 0, bytes) {
             self.values.append_value(String::from_utf8_lossy(line));
-            self.places.row(number);
+            self.lines += 1;
+            self.places.row(self.lines);
             self.rows += 1;
         }
-        Ok(())
+    }
+
+    /// Takes a line that is too long, of which so much is kept: its row is that.
+    pub fn too_long(&mut self, at: u64, kept: &[u8], length: u64) {
+        self.bad.push(BadRecord {
+            flaw: Flaw::Surplus,
+            row: Some(self.places.rows()),
+            file: self.file.clone(),
+            line: self.lines + 1,
+            offset: at,
+            reason: format!("the line has {length} bytes, of which {} are read", kept.len()),
+            raw: kept.to_vec(),
+        });
+        self.values.append_value(String::from_utf8_lossy(kept));
+        self.lines += 1;
+        self.places.row(self.lines);
+        self.rows += 1;
     }
 
     /// What was read since the last call.
@@ -74,7 +115,8 @@ impl TextReader {
         let batch = with_rows(&self.schema, columns, rows)?;
         let batches = if rows == 0 { vec![] } else { vec![batch] };
         let places = std::mem::take(&mut self.places);
-        Ok(SourceRead { batches, places, ..SourceRead::default() })
+        let bad = std::mem::take(&mut self.bad);
+        Ok(SourceRead { batches, places, bad, ..SourceRead::default() })
     }
 
     /// Forgets what was read.
@@ -82,6 +124,7 @@ impl TextReader {
         self.values = StringBuilder::new();
         self.rows = 0;
         self.places = Places::default();
+        self.bad.clear();
     }
 }
 
@@ -101,7 +144,8 @@ mod tests {
             (LineEnd::Never, vec!["x\ny\r\n\nz"]),
         ] {
             let mut reader = TextReader::new(schema.clone(), end);
-            reader.file(&"f".into(), b"x\ny\r\n\nz").unwrap();
+            reader.begin(&"f".into());
+            reader.lines(b"x\ny\r\n\nz");
             let read = reader.finish().unwrap();
             let found: Vec<_> = read.batches[0].column(0).as_string::<i32>().iter().collect();
             assert_eq!(found, expected.into_iter().map(Some).collect::<Vec<_>>());

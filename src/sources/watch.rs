@@ -4,38 +4,51 @@
 //! sub-folder filled before it is watched), and they come for nothing too. What is there, the
 //! listing says; so a caller that also lists now and then misses nothing and is only slower.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-use super::listing;
+use super::{Watched, Writers, listing};
 use crate::error::{Error, Result};
 
 /// Watches folders, with all below them, until it is dropped.
 pub struct Watch {
     watcher: RecommendedWatcher,
-    /// Folders that do not exist yet.
-    waiting: Vec<PathBuf>,
+    folders: Vec<Folder>,
+}
+
+struct Folder {
+    path: PathBuf,
+    /// Which folder of that path is watched; `None`: there was none yet, or it is gone.
+    watched: Option<(u64, Option<SystemTime>)>,
 }
 
 impl Watch {
     /// Calls `wake`, on a thread of its own, whenever something may have come into a folder. A
-    /// folder that is not there yet is watched from the first [`Watch::retry`] after it came.
+    /// folder that is not there yet, or is removed and comes back, is watched from the first
+    /// [`Watch::retry`] after it came.
     ///
     /// The error means that the system gives no events (too many watches, say): its message is for
     /// the user, and polling goes on working.
-    pub fn new(folders: &[PathBuf], wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
+    pub fn new(folders: &[Watched], wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
         let wake = Arc::new(wake);
+        let writers: Vec<Watched> = folders.to_vec();
         let handler = move |event: notify::Result<Event>| {
+            if let Ok(event) = &event {
+                writers.iter().for_each(|watched| note(event, &watched.writers));
+            }
             // An error means that events were lost: look.
             if event.map_or(true, |event| is_news(&event)) {
                 wake();
             }
         };
         let watcher = notify::recommended_watcher(handler).map_err(no_events)?;
-        let mut watch = Self { watcher, waiting: folders.to_vec() };
+        let folder = |watched: &Watched| Folder { path: watched.folder.clone(), watched: None };
+        let mut watch = Self { watcher, folders: folders.iter().map(folder).collect() };
         watch.retry()?;
         Ok(watch)
     }
@@ -43,14 +56,53 @@ impl Watch {
     /// Watches the folders that have come to be since; whether there was one. Then there may be
     /// files in it that no event told of.
     pub fn retry(&mut self) -> Result<bool> {
-        let (there, waiting): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.waiting).into_iter().partition(|folder| folder.is_dir());
-        self.waiting = waiting;
-        for folder in &there {
-            self.watcher.watch(folder, RecursiveMode::Recursive).map_err(no_events)?;
+        let mut came = false;
+        for folder in &mut self.folders {
+            let there = identity(&folder.path);
+            if there == folder.watched {
+                continue;
+            }
+            if folder.watched.take().is_some() {
+                // The system has forgotten a folder that is gone; what is left of it is ours.
+                let _ = self.watcher.unwatch(&folder.path);
+            }
+            if there.is_some() {
+                self.watcher.watch(&folder.path, RecursiveMode::Recursive).map_err(no_events)?;
+                folder.watched = there;
+                came = true;
+            }
         }
-        Ok(!there.is_empty())
+        Ok(came)
     }
+}
+
+/// Which folder it is; `None`: there is none. Numbers of inodes are given again, so the time of its
+/// birth counts too.
+fn identity(folder: &Path) -> Option<(u64, Option<SystemTime>)> {
+    let about = fs::metadata(folder).ok().filter(fs::Metadata::is_dir)?;
+    #[cfg(unix)]
+    let inode = std::os::unix::fs::MetadataExt::ino(&about);
+    #[cfg(not(unix))]
+    let inode = 0;
+    Some((inode, about.created().ok()))
+}
+
+/// Notes who is writing to which file.
+fn note(event: &Event, writers: &Writers) {
+    let Some(path) = event.paths.last().filter(|path| !is_hidden(path)) else { return };
+    match event.kind {
+        EventKind::Modify(ModifyKind::Data(_)) => writers.writes(path),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Remove(_) => {
+            writers.ended(path);
+        }
+        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => writers.ended(path),
+        EventKind::Modify(ModifyKind::Name(_)) => writers.moved(path),
+        _ => {}
+    }
+}
+
+fn is_hidden(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| listing::is_hidden(&name.to_string_lossy()))
 }
 
 /// Whether a file may have come. Our own reading makes events too, which must not wake us.
@@ -58,9 +110,6 @@ fn is_news(event: &Event) -> bool {
     if event.need_rescan() {
         return true;
     }
-    let hidden = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| listing::is_hidden(&name.to_string_lossy()))
-    };
     let could_matter = match event.kind {
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => true,
         EventKind::Create(CreateKind::Folder) => true,
@@ -74,7 +123,7 @@ fn is_news(event: &Event) -> bool {
         _ => false,
     };
     // A rename has two paths: its new name is the last one.
-    could_matter && !event.paths.last().is_some_and(hidden)
+    could_matter && !event.paths.last().is_some_and(|path| is_hidden(path))
 }
 
 fn no_events(error: notify::Error) -> Error {
@@ -83,7 +132,10 @@ fn no_events(error: notify::Error) -> Error {
             "files are still found, up to a second later; to see them at once, raise the limit: \
              sudo sysctl fs.inotify.max_user_watches=1048576"
         }
-        _ => "files are still found, up to a second later",
+        _ => {
+            "files are still found, up to a second later; if there are too many watchers (too many \
+             open files), raise the limit: sudo sysctl fs.inotify.max_user_instances=1024"
+        }
     };
     let at = error.paths.first().map(|path: &PathBuf| Path::display(path).to_string());
     let at = at.map(|path| format!(" {path}")).unwrap_or_default();
@@ -104,16 +156,42 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let later = folder.path().join("later");
         let (send, woken) = mpsc::channel();
-        let mut watch = Watch::new(std::slice::from_ref(&later), move || {
+        let writers = Writers::default();
+        let watched = Watched { folder: later.clone(), writers: writers.clone() };
+        let mut watch = Watch::new(&[watched], move || {
             let _ = send.send(());
         })
         .unwrap();
         assert!(!watch.retry().unwrap());
-        fs::create_dir(&later).unwrap();
-        assert!(watch.retry().unwrap());
-        fs::write(later.join(".a"), "{}").unwrap();
-        fs::rename(later.join(".a"), later.join("a.json")).unwrap();
-        woken.recv().unwrap();
+        // The second time it is another folder of the same name.
+        for name in ["a.json", "b.json"] {
+            let _ = fs::remove_dir_all(&later);
+            fs::create_dir(&later).unwrap();
+            assert!(watch.retry().unwrap());
+            assert!(!watch.retry().unwrap());
+            while woken.try_recv().is_ok() {}
+            fs::write(later.join(".a"), "{}").unwrap();
+            fs::rename(later.join(".a"), later.join(name)).unwrap();
+            woken.recv().unwrap();
+            assert!(writers.was_moved(&later.join(name)));
+        }
+    }
+
+    #[test]
+    fn a_file_is_being_written_from_the_first_byte_until_it_is_closed() {
+        let writers = Writers::default();
+        let path = Path::new("in/a.json");
+        let happens = |kind| note(&Event::new(kind).add_path(path.to_owned()), &writers);
+        let data = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
+        happens(data);
+        assert!(writers.is_open(path));
+        happens(EventKind::Access(AccessKind::Close(AccessMode::Write)));
+        assert!(!writers.is_open(path));
+        happens(data);
+        happens(EventKind::Modify(ModifyKind::Name(RenameMode::To)));
+        assert!(!writers.is_open(path) && writers.was_moved(path));
+        writers.forget(path);
+        assert!(!writers.was_moved(path));
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn of_csv(
 fn of_text(end: &LineEnd, raw: &[u8], lines: &[u64]) -> Vec<Option<String>> {
     let value =
         |line: &[u8]| serde_json::json!({ "value": String::from_utf8_lossy(line) }).to_string();
-    pick((1..).zip(end.lines(raw)), value, lines)
+    pick((1..).zip(end.lines(true, raw)), value, lines)
 }
 
 /// Of rows in the order of their numbers those that are asked for, written by `text`.

@@ -1,13 +1,12 @@
 //! A source that several queries read, batch by batch side by side, and whose files are read once.
 
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 
 use crate::engine::query::Origin;
 use crate::error::Result;
-use crate::sources::{Admit, Place, Source, SourceRead, Take};
+use crate::sources::{Admit, Place, Source, SourceRead, Take, Watched};
 
 /// One reader of a source that has several. Rows are kept until another batch is read.
 #[derive(Clone)]
@@ -90,7 +89,7 @@ impl Source for Shared {
         self.reading().source.whole_rows(take, places)
     }
 
-    fn folder(&self) -> Option<PathBuf> {
-        self.reading().source.folder()
+    fn watched(&self) -> Option<Watched> {
+        self.reading().source.watched()
     }
 }

@@ -248,6 +248,7 @@ fn files(look: &Look) -> Vec<Value> {
                 Rule::Filter(glob) => format!("pathGlobFilter '{glob}' does not match"),
                 Rule::Path => "the path of the table does not match".to_owned(),
                 Rule::SubFolder => "it lies in a sub-folder".to_owned(),
+                Rule::NoFile(what) => format!("it is {what}"),
             };
             json!({
                 "query": look.name,

@@ -105,6 +105,7 @@ fn no_file_matches(stream: &StreamLook, case: &Case<'_>) -> Answer {
     let rule = match &first.rule {
         Rule::Filter(glob) => format!("the option pathGlobFilter '{glob}' lets none through"),
         Rule::SubFolder => "they lie in sub-folders, which are not read".to_owned(),
+        Rule::NoFile(what) => format!("it is {what}"),
         Rule::Path | Rule::Hidden => format!("none matches the path '{place}'"),
     };
     let names: Vec<String> = visible.iter().map(|file| shown(&file.file)).collect();
@@ -125,6 +126,7 @@ fn no_file_matches(stream: &StreamLook, case: &Case<'_>) -> Answer {
             "add recursiveFileLookup 'true' to the options of {table} in {}",
             case.file
         )),
+        Rule::NoFile(_) => answer.advise(format!("put files of rows into {folder}")),
         Rule::Path | Rule::Hidden => answer.advise(format!(
             "correct the path of {table} in {}, for example to '{folder}'",
             case.file

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 use crate::sources::format::Format;
-use crate::sources::listing::{self, Filter, below_project, parted};
+use crate::sources::listing::{self, Filter, Look, below_project, parted};
 
 /// So many files are looked at, at most.
 const MOST: usize = 10_000;
@@ -30,6 +30,8 @@ pub enum Rule {
     Path,
     /// It lies in a sub-folder.
     SubFolder,
+    /// It is no file, but this.
+    NoFile(&'static str),
 }
 
 /// The folder that is listed for a table's path, as the user would name it, and whether it is there.
@@ -51,7 +53,7 @@ pub fn left_out(
     let filter = Filter { levels, ..Filter::from_options(&options)? };
     let root = project.join(&folder);
     let Ok(input) = listing::names(&root, &filter, &|_| false) else { return Ok(vec![]) };
-    let input: std::collections::HashSet<PathBuf> = input.into_iter().collect();
+    let input: std::collections::HashSet<PathBuf> = input.files.into_iter().collect();
     let glob = options.get("pathGlobFilter");
     let mut found = Vec::new();
     let mut folders = vec![PathBuf::new()];
@@ -61,11 +63,16 @@ pub fn left_out(
             let name = below.join(entry.file_name());
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(name),
-                Ok(_) if !input.contains(&name) => {
-                    let rule = rule(&name, &filter, glob);
+                Ok(kind) if kind.is_file() && input.contains(&name) => {}
+                Ok(_) => {
+                    let rule = match listing::look_at(&root, name.clone()) {
+                        Look::File(_) if input.contains(&name) => continue,
+                        Look::NoFile(what) => Rule::NoFile(what),
+                        Look::File(_) | Look::Gone => rule(&name, &filter, glob),
+                    };
                     found.push(LeftOut { file: folder.join(&name), rule });
                 }
-                _ => {}
+                Err(_) => {}
             }
         }
         if found.len() >= MOST {
@@ -117,6 +124,13 @@ mod tests {
                 (name("deep/d.json"), Rule::SubFolder),
             ]
         );
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink("nowhere", project.path().join("in/link.json")).unwrap();
+            let link = (name("link.json"), Rule::NoFile("a link that leads nowhere"));
+            assert!(rules("in", &[]).contains(&link));
+            std::fs::remove_file(project.path().join("in/link.json")).unwrap();
+        }
         assert_eq!(
             rules("in/*.csv", &[]),
             [

@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 
 use super::column::{Column, Fit};
 use super::cursor::{Broken, Cursor, Token};
-use super::lines::{Line, LineEnd, Lines};
+use super::lines::{LineEnd, Lines};
 use super::object::Object;
 use super::{JsonOptions, Mode};
 use crate::batch::with_rows;
@@ -28,7 +28,7 @@ pub(super) const LONGEST_LINE: usize = 16 << 20;
 const LONGEST_DOCUMENT: usize = 1 << 30;
 
 /// As much of a line that is too long is kept in its bad record.
-pub(super) const KEPT_OF_TOO_LONG: usize = 64 << 10;
+pub(in crate::sources) const KEPT_OF_TOO_LONG: usize = 64 << 10;
 
 /// Turns files of JSON lines into batches, one file after the other.
 ///
@@ -41,6 +41,12 @@ pub struct JsonDecoder {
     corrupt: Option<(usize, Column)>,
     bytes_in_batch: usize,
     read: SourceRead,
+    /// The file that is being read.
+    file: Arc<str>,
+    /// How many of its lines were passed.
+    lines: u64,
+    /// What it looks like, if it does not look like JSON.
+    looks: Option<&'static str>,
 }
 
 impl JsonDecoder {
@@ -55,42 +61,93 @@ impl JsonDecoder {
         let from_text = schema.fields().iter().filter(|f| !is_corrupt(f)).cloned().collect();
         let root = Object::new(&from_text, &options.times)?;
         let read = SourceRead::default();
-        Ok(Self { options, schema, root, corrupt, bytes_in_batch: 0, read })
+        Ok(Self {
+            options,
+            schema,
+            root,
+            corrupt,
+            bytes_in_batch: 0,
+            read,
+            file: "".into(),
+            lines: 0,
+            looks: None,
+        })
     }
 
-    /// Takes the lines of a file. `name` is how the user would name it.
+    /// Takes a whole file. `name` is how the user would name it.
     ///
     /// An error is a bad line in FAILFAST mode; what was read before it is lost.
     pub fn file(&mut self, name: &Arc<str>, bytes: &[u8]) -> Result<()> {
-        let line_end = self.options.line_end.clone();
+        self.begin(name);
         let encoding = self.options.encoding;
-        let bytes = &*encoding.text(bytes);
-        let lines = Lines::new(bytes, &line_end);
+        self.lines(0, &encoding.text(bytes))
+    }
+
+    /// What is given from now on is of this file.
+    pub fn begin(&mut self, name: &Arc<str>) {
         self.read.places.file(name);
+        self.file = name.clone();
+        self.lines = 0;
+        self.looks = None;
+    }
+
+    /// Whether a file that begins so may be given in pieces.
+    pub fn takes_pieces(&self, beginning: &[u8]) -> bool {
+        self.options.line_end == LineEnd::Any && self.options.encoding.leaves(beginning)
+    }
+
+    /// Takes lines of the file, which begin at this offset.
+    ///
+    /// An error is a bad line in FAILFAST mode; what was read before it is lost.
+    pub fn lines(&mut self, offset: u64, bytes: &[u8]) -> Result<()> {
+        if self.lines == 0 {
+            self.looks = looks_like(bytes);
+        }
+        let line_end = self.options.line_end.clone();
+        let mut lines = Lines::after(self.lines, bytes, &line_end);
         if self.only_counts() {
-            for line in lines {
+            for line in lines.by_ref() {
                 self.root.push_null();
                 self.read.places.row(line.number);
                 if self.root.len() >= BATCH_ROWS {
                     self.close_batch()?;
                 }
             }
+            self.lines = lines.number();
             return Ok(());
         }
         let whole = std::str::from_utf8(bytes).ok();
-        for line in lines {
+        for line in lines.by_ref() {
             let raw = &bytes[line.start..line.end];
             let text = match whole {
                 Some(whole) => Ok(&whole[line.start..line.end]),
                 None => std::str::from_utf8(raw)
                     .map_err(|e| Broken { at: e.valid_up_to(), what: "is not UTF-8" }),
             };
-            self.line(name, &line, raw, text)?;
+            let line = Found { number: line.number, offset: offset + line.start as u64, raw };
+            self.line(&line, text)?;
             self.bytes_in_batch += raw.len();
             if self.root.len() >= BATCH_ROWS || self.bytes_in_batch >= BATCH_BYTES {
                 self.close_batch()?;
             }
         }
+        self.lines = lines.number();
+        Ok(())
+    }
+
+    /// Takes a line of so many bytes, of which these are kept.
+    pub fn too_long(&mut self, offset: u64, kept: &[u8], length: u64) -> Result<()> {
+        self.lines += 1;
+        let line = Found { number: self.lines, offset, raw: kept };
+        let before = self.root.len();
+        match self.only_counts() {
+            true => self.root.push_null(),
+            false => {
+                self.broken(&line, format!("{}, of {length} bytes", too_long(LONGEST_LINE)))?
+            }
+        }
+        self.fill_corrupt(before, None);
+        (before..self.root.len()).for_each(|_| self.read.places.row(line.number));
         Ok(())
     }
 
@@ -117,33 +174,28 @@ impl JsonDecoder {
         self.read = SourceRead::default();
     }
 
-    fn line(
-        &mut self,
-        file: &Arc<str>,
-        line: &Line,
-        raw: &[u8],
-        text: Result<&str, Broken>,
-    ) -> Result<()> {
+    fn line(&mut self, line: &Found<'_>, text: Result<&str, Broken>) -> Result<()> {
         let longest = match self.options.line_end {
             LineEnd::Never => LONGEST_DOCUMENT,
             _ => LONGEST_LINE,
         };
         let before = self.root.len();
-        let taken = match text {
-            _ if raw.len() > longest => Err(Broken { at: longest, what: "is too long" }),
-            Ok(text) => self.rows(text),
-            Err(broken) => Err(broken),
-        };
-        match taken {
-            Ok(Taken { fit: Fit::Whole, behind: None }) => {}
-            Ok(Taken { fit: Fit::Whole, behind: Some(at) }) => {
-                let reason = Broken { at, what: "has text behind its object, which is not read" };
-                self.bad(file, line, raw, &reason, Flaw::Surplus);
-            }
-            Ok(_) => self.mistyped(file, line, raw, before)?,
-            Err(broken) => {
-                self.root.truncate(before);
-                self.broken(file, line, raw, &broken)?;
+        let (raw, length) = (line.raw, line.raw.len());
+        if length > longest {
+            let kept = Found { raw: &raw[..KEPT_OF_TOO_LONG], ..*line };
+            self.broken(&kept, format!("{}, of {length} bytes", too_long(longest)))?;
+        } else {
+            match text.and_then(|text| self.rows(text)) {
+                Ok(Taken { fit: Fit::Whole, behind: None }) => {}
+                Ok(Taken { fit: Fit::Whole, behind: Some(at) }) => {
+                    let what = "has text behind its object, which is not read";
+                    self.bad(line, reason(&Broken { at, what }), Flaw::Surplus);
+                }
+                Ok(_) => self.mistyped(line, before)?,
+                Err(broken) => {
+                    self.root.truncate(before);
+                    self.broken(line, self.reason(raw, &broken))?;
+                }
             }
         }
         self.fill_corrupt(before, None);
@@ -182,21 +234,21 @@ impl JsonDecoder {
     }
 
     /// A line that is no JSON object.
-    fn broken(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], why: &Broken) -> Result<()> {
+    fn broken(&mut self, line: &Found<'_>, why: String) -> Result<()> {
         if self.options.mode == Mode::FailFast {
-            return Err(self.refused(file, line, &reason(why)));
+            return Err(self.refused(line, &why));
         }
-        self.bad(file, line, raw, why, Flaw::Corrupt);
+        self.bad(line, why, Flaw::Corrupt);
         if self.options.mode == Mode::Permissive {
             let before = self.root.len();
             self.root.push_null();
-            self.fill_corrupt(before, Some(raw));
+            self.fill_corrupt(before, Some(line.raw));
         }
         Ok(())
     }
 
     /// A line with a value of the wrong type, whose rows are taken.
-    fn mistyped(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], before: usize) -> Result<()> {
+    fn mistyped(&mut self, line: &Found<'_>, before: usize) -> Result<()> {
         match self.options.mode {
             Mode::Permissive => {
                 let first = self.read.places.rows();
@@ -204,14 +256,14 @@ impl JsonDecoder {
                 let column = self.root.mistyped();
                 let mistyped = rows.map(|row| Mistyped { row, column: column.cloned() });
                 self.read.mistyped.extend(mistyped);
-                self.fill_corrupt(before, Some(raw));
+                self.fill_corrupt(before, Some(line.raw));
             }
             Mode::DropMalformed => {
                 let reason = self.mistyped_reason();
                 self.root.truncate(before);
-                self.read.bad.push(bad_record(file, line, raw, reason, Flaw::Mistyped, None));
+                self.push_bad(line, reason, Flaw::Mistyped, None);
             }
-            Mode::FailFast => return Err(self.refused(file, line, &self.mistyped_reason())),
+            Mode::FailFast => return Err(self.refused(line, &self.mistyped_reason())),
         }
         Ok(())
     }
@@ -223,15 +275,35 @@ impl JsonDecoder {
         }
     }
 
-    fn bad(&mut self, file: &Arc<str>, line: &Line, raw: &[u8], why: &Broken, flaw: Flaw) {
+    fn bad(&mut self, line: &Found<'_>, reason: String, flaw: Flaw) {
         let gives_row = flaw == Flaw::Surplus || self.options.mode == Mode::Permissive;
         let row = gives_row.then(|| self.read.places.rows());
-        self.read.bad.push(bad_record(file, line, raw, reason(why), flaw, row));
+        self.push_bad(line, reason, flaw, row);
     }
 
-    fn refused(&self, file: &str, line: &Line, reason: &str) -> Error {
-        Error::files("FAILED_READ_FILE.NO_HINT", format!("{file}, line {}: {reason}", line.number))
-            .hint("mend the line, or set the option mode to 'PERMISSIVE' to get NULLs instead")
+    fn push_bad(&mut self, line: &Found<'_>, reason: String, flaw: Flaw, row: Option<u64>) {
+        let (number, offset, raw) = (line.number, line.offset, line.raw.to_vec());
+        let file = self.file.clone();
+        self.read.bad.push(BadRecord { flaw, row, file, line: number, offset, reason, raw });
+    }
+
+    /// Why a line is no JSON.
+    fn reason(&self, raw: &[u8], broken: &Broken) -> String {
+        match self.looks {
+            _ if raw.iter().all(|byte| *byte == 0) => {
+                format!("the line is zero-filled, {} bytes: did its writer lose power?", raw.len())
+            }
+            Some(looks) => format!("{}: the file looks like {looks}", reason(broken)),
+            None => reason(broken),
+        }
+    }
+
+    fn refused(&self, line: &Found<'_>, reason: &str) -> Error {
+        Error::files(
+            "FAILED_READ_FILE.NO_HINT",
+            format!("{}, line {}: {reason}", self.file, line.number),
+        )
+        .hint("mend the line, or set the option mode to 'PERMISSIVE' to get NULLs instead")
     }
 
     /// Makes the column of corrupt records as long as the others.
@@ -263,6 +335,16 @@ impl JsonDecoder {
     }
 }
 
+/// A line, and where it stands in its file.
+struct Found<'a> {
+    /// From 1.
+    number: u64,
+    /// Of the first byte.
+    offset: u64,
+    /// Without the line end; of one that is too long, as much as is kept.
+    raw: &'a [u8],
+}
+
 /// What a line gave.
 struct Taken {
     fit: Fit,
@@ -274,37 +356,21 @@ fn reason(broken: &Broken) -> String {
     format!("the line {}, at byte {}", broken.what, broken.at + 1)
 }
 
-fn bad_record(
-    file: &Arc<str>,
-    line: &Line,
-    raw: &[u8],
-    mut reason: String,
-    flaw: Flaw,
-    row: Option<u64>,
-) -> BadRecord {
-    let mut kept = raw;
-    if raw.len() > LONGEST_LINE {
-        kept = &raw[..KEPT_OF_TOO_LONG];
-        reason = format!("{reason} ({} bytes, the first {KEPT_OF_TOO_LONG} kept)", raw.len());
-    }
-    if looks_like_utf16(raw) {
-        reason.push_str(": it looks like UTF-16");
-    }
-    BadRecord {
-        flaw,
-        row,
-        file: file.clone(),
-        line: line.number,
-        offset: line.start as u64,
-        reason,
-        raw: kept.to_vec(),
-    }
+fn too_long(longest: usize) -> String {
+    reason(&Broken { at: longest, what: "is too long" })
 }
 
-/// Every other byte of text in UTF-16 is NUL, as long as it is English.
-fn looks_like_utf16(raw: &[u8]) -> bool {
-    let pairs = raw.chunks_exact(2).take(8);
-    raw.len() >= 8 && pairs.clone().all(|p| (p[0] == 0) != (p[1] == 0))
-        || raw.starts_with(b"\xFF\xFE")
-        || raw.starts_with(b"\xFE\xFF")
+/// What the beginning of a file looks like that is no JSON; the byte order mark of UTF-16 has been
+/// obeyed before.
+fn looks_like(beginning: &[u8]) -> Option<&'static str> {
+    // Every other byte of text in UTF-16 is NUL, as long as it is English.
+    let mut pairs = beginning.chunks_exact(2).take(8);
+    match beginning {
+        [0x1F, 0x8B, ..] => Some("gzip: end its name in .gz"),
+        [b'P', b'A', b'R', b'1', ..] => Some("Parquet: read it USING parquet"),
+        [_, _, _, _, ..] if pairs.all(|pair| (pair[0] == 0) != (pair[1] == 0)) => {
+            Some("UTF-16: set the table's option encoding")
+        }
+        _ => None,
+    }
 }

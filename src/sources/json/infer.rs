@@ -110,14 +110,16 @@ pub fn type_of_text(text: &str, options: &JsonOptions) -> Option<DataType> {
     data_type(&value(&mut cursor, options, 1).ok()?, options.inference.drop_all_null)
 }
 
-/// The beginning of a file, and whether that is all of it. One that is packed is read whole.
+/// The beginning of a file, and whether that is all of it.
 fn first_bytes(path: &PathBuf) -> Result<(Vec<u8>, bool)> {
     let mut bytes = Vec::new();
-    let limit = if bytes::is_packed(path) { u64::MAX } else { BYTES };
-    let read = File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes));
-    read.map_err(|e| Error::io("read", path, e))?;
-    let whole = (bytes.len() as u64) < limit;
-    bytes::unpack(path, &mut bytes)?;
+    let file = File::open(path).map_err(|e| Error::io("read", path, e))?;
+    let read = bytes::unpacked(path, file)?.take(BYTES).read_to_end(&mut bytes);
+    read.map_err(|e| match bytes::is_packed(path) {
+        true => bytes::damaged(path, e),
+        false => Error::io("read", path, e),
+    })?;
+    let whole = (bytes.len() as u64) < BYTES;
     Ok((bytes, whole))
 }
 

@@ -47,12 +47,14 @@ impl LineEnd {
         }
     }
 
-    /// All lines of a file, blank ones too.
+    /// All lines of a part of a file, blank ones too.
     pub(in crate::sources) fn lines<'a>(
         &'a self,
+        is_first: bool,
         bytes: &'a [u8],
     ) -> impl Iterator<Item = &'a [u8]> {
-        let mut at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let marked = is_first && bytes.starts_with(BYTE_ORDER_MARK);
+        let mut at = if marked { BYTE_ORDER_MARK.len() } else { 0 };
         std::iter::from_fn(move || {
             let start = at;
             (start < bytes.len()).then(|| {
@@ -75,9 +77,21 @@ pub(in crate::sources) struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
+    /// The lines of a whole file.
     pub fn new(bytes: &'a [u8], end: &'a LineEnd) -> Self {
-        let at = if bytes.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
-        Self { bytes, at, number: 0, end }
+        Self::after(0, bytes, end)
+    }
+
+    /// The lines of a part of a file, which so many lines stand before.
+    pub fn after(number: u64, bytes: &'a [u8], end: &'a LineEnd) -> Self {
+        let marked = number == 0 && bytes.starts_with(BYTE_ORDER_MARK);
+        let at = if marked { BYTE_ORDER_MARK.len() } else { 0 };
+        Self { bytes, at, number, end }
+    }
+
+    /// The number of the last line that was passed, blank or not.
+    pub fn number(&self) -> u64 {
+        self.number
     }
 }
 

@@ -29,13 +29,13 @@ mod object;
 mod syntax;
 pub mod texts;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 
 pub(super) use column::Column;
 pub use decoder::JsonDecoder;
+pub(super) use decoder::KEPT_OF_TOO_LONG;
 pub use infer::{Inferred, infer, type_of_text};
 pub use lines::LineEnd;
 pub(super) use lines::{Line, Lines};
@@ -225,12 +225,26 @@ fn nullable_field(field: &Field) -> Field {
     field.clone().with_data_type(data_type).with_nullable(true)
 }
 
-/// The text of a file as the user would name it; bytes that are no UTF-8 are replaced.
+/// The name of a file as it is shown: in one line, whatever bytes it has. Different names are shown
+/// differently: what is no character that can be printed is there as `\xNN`.
 pub(super) fn shown(path: &std::path::Path) -> Arc<str> {
-    match path.to_string_lossy() {
-        Cow::Borrowed(name) => name.into(),
-        Cow::Owned(name) => name.into(),
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    if let Some(text) = path.to_str().filter(|text| plain(text)) {
+        return text.into();
     }
+    let mut text = String::new();
+    let escaped = |bytes: &[u8]| bytes.iter().map(|b| format!("\\x{b:02X}")).collect::<String>();
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character.is_control() {
+                true => text += &escaped(character.encode_utf8(&mut [0; 4]).as_bytes()),
+                false => text.push(character),
+            }
+        }
+        text += &escaped(chunk.invalid());
+    }
+    text.into()
 }
 
 #[cfg(test)]
