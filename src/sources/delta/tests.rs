@@ -2,6 +2,7 @@
 //! is text, and a test says exactly what is in it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int64Array, RecordBatch};

@@ -102,3 +102,29 @@ fn key(name_only: bool, name: &Path) -> &OsStr {
         _ => name.as_os_str(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_to_a_file_after_it_was_read_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut seen = Seen::new(false);
+        for name in ["appended", "as it was", "gone"] {
+            fs::write(path(name), "{}").unwrap();
+            let Look::File(found) = listing::look_at(folder.path(), name.into()) else { panic!() };
+            seen.add(found.taken());
+        }
+        assert!(seen.changed(folder.path()).is_empty());
+        fs::write(path("appended"), "{}{}").unwrap();
+        fs::remove_file(path("gone")).unwrap();
+        let changed = seen.changed(folder.path());
+        assert_eq!(changed.len(), 1);
+        assert_eq!(changed[0].path, Path::new("appended"));
+        assert!(seen.changed(folder.path()).is_empty());
+    }
+}

@@ -91,8 +91,12 @@ fn a_take_says_path_size_and_time_and_next_decides_nothing() {
     folder.put("a.json", 0);
     let mut source = folder.open(&[]);
     let take = source.next(Admit::Limited).unwrap().unwrap();
-    let file = json!({"path": "input/events/a.json", "size": 16, "mtime": 1_767_225_600_000_i64});
-    assert_eq!(take, json!({ "files": [file] }));
+    let mut file = take["files"][0].clone();
+    let identity = file.as_object_mut().map(|file| (file.remove("inode"), file.remove("born")));
+    assert!(identity.unwrap().0.is_some(), "this file system tells which file it is");
+    let expected =
+        json!({"path": "input/events/a.json", "size": 16, "mtime": 1_767_225_600_000_i64});
+    assert_eq!((file, take["files"].as_array().map(Vec::len)), (expected, Some(1)));
     assert_eq!(source.next(Admit::Limited).unwrap(), Some(take));
 }
 
@@ -106,6 +110,131 @@ fn a_file_that_arrives_late_with_an_old_time_is_found() {
     folder.put("a.json", 0);
     assert_eq!(step(&mut source), ["c.json"]);
     assert_eq!(step(&mut source), ["a.json"]);
+    folder.put("ancient.json", 0);
+    let path = folder.project.path().join("input/events/ancient.json");
+    File::options().write(true).open(path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    assert_eq!(step(&mut source), ["ancient.json"]);
+}
+
+#[test]
+fn a_file_that_was_moved_is_not_read_again_and_a_second_name_for_it_is() {
+    let folder = Folder::new();
+    let events = folder.project.path().join("input/events");
+    folder.put("a.json", 0);
+    let options = [("recursiveFileLookup", "true")];
+    let mut source = folder.open(&options);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    source.decided(&take).unwrap();
+    fs::hard_link(events.join("a.json"), events.join("link.json")).unwrap();
+    assert_eq!(step(&mut source), ["link.json"]);
+    fs::remove_file(events.join("link.json")).unwrap();
+    fs::create_dir(events.join("done")).unwrap();
+    fs::rename(events.join("a.json"), events.join("done/b.json")).unwrap();
+    assert!(step(&mut source).is_empty());
+    // A new file may get the number of the old one, and is another.
+    folder.put("a2.json", 0);
+    assert_eq!(step(&mut source), ["a2.json"]);
+    let mut again = folder.open(&options);
+    again.decided(&take).unwrap();
+    assert_eq!(step(&mut again), ["a2.json"]);
+}
+
+#[test]
+fn a_file_that_may_be_half_written_is_waited_for_and_left_for_the_next_run() {
+    let folder = Folder::new();
+    let start = 1_767_225_600_000;
+    let clock = Arc::new(crate::time::ManualClock::at(start + 500));
+    folder.put_text("half.json", 0, "{\"id\":");
+    folder.put("whole.json", 0);
+    let open = || {
+        let mut source = folder.open(&[]);
+        source.keep_time(clock.clone());
+        source
+    };
+    let renamed = "this file is renamed after it was written";
+    // To set the time of a file changes it after its content, as a rename does.
+    assert_eq!(step(&mut open()), ["half.json", "whole.json"], "{renamed}");
+    let mut source = folder.open(&[("settle", "2s")]);
+    source.keep_time(clock.clone());
+    assert!(step(&mut source).is_empty());
+    assert_eq!(source.waits(), Some(Duration::from_millis(1_500)));
+    source.freeze().unwrap();
+    assert_eq!(source.waits(), Some(Duration::from_millis(1_500)));
+    clock.advance(1_000);
+    assert!(step(&mut source).is_empty());
+    assert_eq!(source.waits(), None);
+    clock.advance(500);
+    let mut source = folder.open(&[("settle", "2s")]);
+    source.keep_time(clock);
+    assert_eq!(step(&mut source), ["half.json", "whole.json"]);
+}
+
+#[test]
+fn a_folder_that_goes_has_nothing_new_until_it_comes_back() {
+    let folder = Folder::new();
+    folder.put("a.json", 0);
+    let mut source = folder.open(&[]);
+    assert_eq!(step(&mut source), ["a.json"]);
+    let events = folder.project.path().join("input/events");
+    fs::remove_dir_all(&events).unwrap();
+    assert!(step(&mut source).is_empty());
+    fs::create_dir(&events).unwrap();
+    folder.put("b.json", 0);
+    folder.put("a.json", 1);
+    assert_eq!(step(&mut source), ["b.json"]);
+}
+
+#[test]
+fn a_packed_file_that_is_damaged_is_used_whole_or_not_at_all() {
+    use std::io::Write;
+    let folder = Folder::new();
+    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    let row = "{\"id\":\"x\"}\n";
+    gz.write_all(row.repeat(10_000).as_bytes()).unwrap();
+    let packed = gz.finish().unwrap();
+    let path = folder.project.path().join("input/events/b.json.gz");
+    folder.put("a.json", 0);
+    folder.put("c.json", 2);
+    fs::write(&path, &packed[..packed.len() - 9]).unwrap();
+    let mut source = folder.open(&[]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    let error = source.read(&take).unwrap_err();
+    assert_eq!(error.condition(), "FAILED_READ_FILE.NO_HINT");
+    assert!(error.hint_text().unwrap().contains("ignoreCorruptFiles"), "{error:?}");
+    let mut source = folder.open(&[("ignoreCorruptFiles", "true")]);
+    let read = source.read(&take).unwrap();
+    assert_eq!(ids(&read), ["a.json", "c.json"]);
+    assert_eq!(read.bad.len(), 1);
+    assert_eq!((read.bad[0].row, &*read.bad[0].file), (None, "input/events/b.json.gz"));
+    // A line that is refused is no damage.
+    fs::write(&path, &packed).unwrap();
+    folder.put_text("d.json", 3, "oops\n");
+    let mut source = folder.open(&[("ignoreCorruptFiles", "true"), ("mode", "FAILFAST")]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    assert!(source.read(&take).unwrap_err().message().contains("d.json, line 1"));
+}
+
+#[test]
+fn a_long_file_is_read_in_pieces_and_a_line_that_fits_in_none_is_a_bad_one() {
+    let folder = Folder::new();
+    let long = "x".repeat(35 << 20);
+    let text = format!("{{\"id\":\"a\"}}\n\n{{\"id\":\"{long}\"}}\r\n{{\"id\":\"b\"}}\noops");
+    folder.put_text("a.json", 0, &text);
+    folder.put("b.json", 1);
+    let mut source = folder.open(&[]);
+    let take = source.next(Admit::Limited).unwrap().unwrap();
+    let read = source.read(&take).unwrap();
+    assert_eq!(ids(&read), ["a", "NULL", "b", "NULL", "b.json"]);
+    let bad: Vec<_> = read.bad.iter().map(|bad| (bad.line, bad.offset, bad.row)).collect();
+    let last = text.len() as u64 - 4;
+    assert_eq!(bad, [(3, 13, Some(1)), (5, last, Some(3))]);
+    assert!(
+        read.bad[0].reason.contains(&format!("of {} bytes", (35 << 20) + 9)),
+        "{:?}",
+        read.bad[0].reason
+    );
+    assert!(read.bad[0].raw.len() < 100_000);
+    assert_eq!(read.places.find(2).unwrap().line, 4);
 }
 
 #[test]

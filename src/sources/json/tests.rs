@@ -274,7 +274,8 @@ fn bytes_that_are_no_text_spoil_their_line_only() {
     assert_eq!(rows(&read), expected);
     assert_eq!(read.bad.len(), 4);
     assert_eq!(read.bad[0].raw, b"{\"id\":\"\xff\"}");
-    assert!(read.bad[3].reason.ends_with("looks like UTF-16"), "{}", read.bad[3].reason);
+    assert!(read.bad[2].reason.contains("zero-filled"), "{}", read.bad[2].reason);
+    assert!(read.bad[3].reason.contains("looks like UTF-16"), "{}", read.bad[3].reason);
 }
 
 #[test]
@@ -458,4 +459,15 @@ proptest! {
 fn whole_numbers_are_read_exactly() {
     let (_, read) = permissive(vec![field("n", DataType::Int64)], "{\"n\":9007199254740993}\n");
     assert_eq!(read.batches[0].column(0).as_primitive::<Int64Type>().value(0), 9007199254740993);
+}
+
+#[cfg(unix)]
+#[test]
+fn different_names_are_shown_differently_and_in_one_line() {
+    use std::os::unix::ffi::OsStrExt;
+    let name =
+        |bytes: &[u8]| super::shown(std::path::Path::new(std::ffi::OsStr::from_bytes(bytes)));
+    assert_eq!(&*name(b"in/a b%20#1 \xc3\xa4.json"), "in/a b%20#1 \u{e4}.json");
+    assert_eq!(&*name(b"a\n\x1b[31m\xff"), "a\\x0A\\x1B[31m\\xFF");
+    assert_ne!(name(b"a\xff"), name(b"a\xfe"));
 }
