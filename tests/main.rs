@@ -12,6 +12,7 @@
 //! - [`crash`], [`closing`], [`scripts`]: the real binary that dies at a step, closes a stream, plays scripts
 //! - [`recovery`]: what a start makes of each pair of checkpoint and table, and the ways out
 //! - [`upgrades`]: checkpoints of earlier versions
+//! - [`files`]: files that are not as they should be
 //! - [`api`]: the API from Rust
 //! - [`examples`]: every example runs, and does what its README says
 //! - [`ladder`]: who may import whom, and who may do what
@@ -24,6 +25,7 @@ mod closing;
 mod conformance;
 mod crash;
 mod examples;
+mod files;
 mod functions;
 mod golden;
 mod join_properties;

@@ -272,7 +272,7 @@ impl Loop {
                 let mut watch = Watch::new(&self.query.folders(), wake).map_err(warn).ok();
                 while !self.shared.lock().stop {
                     if !self.batch(Admit::Limited)? && !self.close_if_idle()? {
-                        self.shared.sleep(POLL, true);
+                        self.shared.sleep(self.query.waits().map_or(POLL, |w| w.min(POLL)), true);
                         // A folder that has come to be in the meantime is watched from now on.
                         if let Some(Err(error)) = watch.as_mut().map(Watch::retry) {
                             warn(error);

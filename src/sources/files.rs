@@ -9,6 +9,7 @@ mod clean;
 pub mod constants;
 pub mod left_out;
 mod reading;
+mod rules;
 mod seen;
 mod settle;
 
@@ -18,10 +19,11 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use serde_json::json;
 
-use self::backlog::{Backlog, Limit, Rules};
+use self::backlog::Backlog;
 use self::clean::Cleaner;
 use self::constants::Constants;
 use self::reading::{Leaves, Reading};
+use self::rules::{Limit, Rules};
 use super::format::{Format, Reader};
 use super::json::{self, nullable};
 use super::listing::{self, Filter, below_project, cannot_list, check_folder, parted};
@@ -40,7 +42,7 @@ pub(super) fn options() -> Vec<(&'static str, Rule)> {
         ("modifiedAfter", Rule::Refused("a stream takes each file once; use maxFileAge")),
         ("modifiedBefore", Rule::Refused("a stream takes each file once; use maxFileAge")),
     ];
-    [OWN, backlog::OPTIONS, clean::OPTIONS].concat()
+    [OWN, rules::OPTIONS, clean::OPTIONS].concat()
 }
 
 /// Threads that decode the files of one batch.

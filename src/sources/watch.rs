@@ -12,6 +12,7 @@ use std::time::SystemTime;
 use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind, RenameMode};
 use notify::{ErrorKind, RecommendedWatcher, RecursiveMode, Watcher};
 
+use super::writers::Done;
 use super::{Watched, Writers, listing};
 use crate::error::{Error, Result};
 
@@ -19,6 +20,13 @@ use crate::error::{Error, Result};
 pub struct Watch {
     watcher: RecommendedWatcher,
     folders: Vec<Folder>,
+    writers: Vec<Writers>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.writers.iter().for_each(|writers| writers.watch(false));
+    }
 }
 
 struct Folder {
@@ -47,8 +55,11 @@ impl Watch {
             }
         };
         let watcher = notify::recommended_watcher(handler).map_err(no_events)?;
+        // Only Linux tells when a file was closed.
+        folders.iter().for_each(|watched| watched.writers.watch(cfg!(target_os = "linux")));
         let folder = |watched: &Watched| Folder { path: watched.folder.clone(), watched: None };
-        let mut watch = Self { watcher, folders: folders.iter().map(folder).collect() };
+        let writers = folders.iter().map(|watched| watched.writers.clone()).collect();
+        let mut watch = Self { watcher, folders: folders.iter().map(folder).collect(), writers };
         watch.retry()?;
         Ok(watch)
     }
@@ -91,12 +102,14 @@ fn identity(folder: &Path) -> Option<(u64, Option<SystemTime>)> {
 fn note(event: &Event, writers: &Writers) {
     let Some(path) = event.paths.last().filter(|path| !is_hidden(path)) else { return };
     match event.kind {
-        EventKind::Modify(ModifyKind::Data(_)) => writers.writes(path),
-        EventKind::Access(AccessKind::Close(AccessMode::Write)) | EventKind::Remove(_) => {
-            writers.ended(path);
+        EventKind::Modify(ModifyKind::Data(_)) => writers.note(path, Done::Written),
+        EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
+            writers.note(path, Done::Closed);
         }
-        EventKind::Modify(ModifyKind::Name(RenameMode::From)) => writers.ended(path),
-        EventKind::Modify(ModifyKind::Name(_)) => writers.moved(path),
+        EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)) => {
+            writers.forget(path);
+        }
+        EventKind::Modify(ModifyKind::Name(_)) => writers.note(path, Done::Moved),
         _ => {}
     }
 }
@@ -173,7 +186,7 @@ mod tests {
             fs::write(later.join(".a"), "{}").unwrap();
             fs::rename(later.join(".a"), later.join(name)).unwrap();
             woken.recv().unwrap();
-            assert!(writers.was_moved(&later.join(name)));
+            assert_eq!(writers.last(&later.join(name)), Some(Done::Moved));
         }
     }
 
@@ -184,14 +197,14 @@ mod tests {
         let happens = |kind| note(&Event::new(kind).add_path(path.to_owned()), &writers);
         let data = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
         happens(data);
-        assert!(writers.is_open(path));
+        assert_eq!(writers.last(path), Some(Done::Written));
         happens(EventKind::Access(AccessKind::Close(AccessMode::Write)));
-        assert!(!writers.is_open(path));
+        assert_eq!(writers.last(path), Some(Done::Closed));
         happens(data);
         happens(EventKind::Modify(ModifyKind::Name(RenameMode::To)));
-        assert!(!writers.is_open(path) && writers.was_moved(path));
-        writers.forget(path);
-        assert!(!writers.was_moved(path));
+        assert_eq!(writers.last(path), Some(Done::Moved));
+        happens(EventKind::Remove(notify::event::RemoveKind::File));
+        assert_eq!(writers.last(path), None);
     }
 
     #[test]

@@ -1,23 +1,34 @@
 //! What events tell about files that are being written: takes the events of a watch, says of a path
-//! whether somebody has it open for writing, or has moved it whole to its place. Knows only what
-//! happened while it watched, so it may say nothing; the listing and the clock decide then.
+//! what was done to it last. Knows only what happened while it watched, so it may know nothing; the
+//! listing and the clock decide then.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hashbrown::HashSet;
+use hashbrown::HashMap;
 
-/// So many paths are remembered of each kind; more is forgotten, which makes files wait a little.
+/// So many paths are remembered; when there are more they are forgotten, and files wait a little.
 const MOST: usize = 10_000;
 
-/// Paths that are being written, shared by a watch and a source.
+/// What was done to a file last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Done {
+    /// Something was written to it, and it was not closed since.
+    Written,
+    /// It was closed by its writer.
+    Closed,
+    /// It came to its place under this name, with all that is in it.
+    Moved,
+}
+
+/// What is known about paths, shared by a watch and a source.
 #[derive(Debug, Clone, Default)]
 pub struct Writers(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    open: HashSet<PathBuf>,
-    moved: HashSet<PathBuf>,
+    watching: bool,
+    done: HashMap<PathBuf, Done>,
 }
 
 impl Writers {
@@ -25,44 +36,32 @@ impl Writers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Somebody writes to this file.
-    pub(super) fn writes(&self, path: &Path) {
-        remember(&mut self.lock().open, path);
+    /// From now on somebody tells what happens, or from now on nobody does.
+    pub(super) fn watch(&self, watching: bool) {
+        *self.lock() = Known { watching, done: HashMap::new() };
     }
 
-    /// Nobody writes to it any more: it was closed, or is gone.
-    pub(super) fn ended(&self, path: &Path) {
-        self.lock().open.remove(path);
+    /// Whether somebody tells what happens.
+    pub(super) fn is_watching(&self) -> bool {
+        self.lock().watching
     }
 
-    /// It came to its place under this name, with all that is in it.
-    pub(super) fn moved(&self, path: &Path) {
+    /// Something was done to a file.
+    pub(super) fn note(&self, path: &Path, what: Done) {
         let mut known = self.lock();
-        known.open.remove(path);
-        remember(&mut known.moved, path);
+        if known.done.len() >= MOST {
+            known.done.clear();
+        }
+        known.done.insert(path.to_owned(), what);
     }
 
-    /// Whether the file is open for writing, as far as is known.
-    pub(super) fn is_open(&self, path: &Path) -> bool {
-        self.lock().open.contains(path)
+    /// What was done to a file last, as far as is known.
+    pub(super) fn last(&self, path: &Path) -> Option<Done> {
+        self.lock().done.get(path).copied()
     }
 
-    /// Whether the file was moved to its place, as far as is known.
-    pub(super) fn was_moved(&self, path: &Path) -> bool {
-        self.lock().moved.contains(path)
-    }
-
-    /// The file belongs to a batch: nobody asks about it again.
+    /// The file is gone, or belongs to a batch: nobody asks about it again.
     pub(super) fn forget(&self, path: &Path) {
-        let mut known = self.lock();
-        known.open.remove(path);
-        known.moved.remove(path);
+        self.lock().done.remove(path);
     }
-}
-
-fn remember(paths: &mut HashSet<PathBuf>, path: &Path) {
-    if paths.len() >= MOST {
-        paths.clear();
-    }
-    paths.insert(path.to_owned());
 }

@@ -16,11 +16,14 @@ use crate::sources::bytes;
 use crate::sources::listing::Found;
 use crate::sources::options::Options;
 use crate::sources::taken::millis;
-use crate::sources::writers::Writers;
+use crate::sources::writers::{Done, Writers};
 use crate::time::Millis;
 
 /// So long a file that does not look complete has to stand still.
 const DEFAULT: Millis = 2_000;
+
+/// So long after something was written to a file the event that tells of it has come.
+const EVENTS: Millis = 50;
 
 /// When a file is taken.
 #[derive(Debug, Clone)]
@@ -54,10 +57,19 @@ impl Settle {
             return None;
         }
         let path = folder.join(&file.name);
-        let complete = !self.all
-            && !writers.is_open(&path)
-            && (file.renamed || writers.was_moved(&path) || self.looks_complete(&path));
-        (!complete).then_some(self.rest - age)
+        let rest = match writers.last(&path) {
+            _ if self.all => self.rest,
+            Some(Done::Written) => self.rest,
+            Some(Done::Moved) => 0,
+            Some(Done::Closed) if self.looks_complete(&path) => 0,
+            None if file.renamed => 0,
+            None if self.looks_complete(&path) => match writers.is_watching() {
+                true => EVENTS,
+                false => 0,
+            },
+            _ => self.rest,
+        };
+        (rest > age).then_some(rest - age)
     }
 
     fn looks_complete(&self, path: &Path) -> bool {
@@ -101,12 +113,16 @@ mod tests {
         assert_eq!(rest("{}", -1, false), None);
         assert_eq!(rest("{}", 0, true), None);
         let path = folder.path().join("a.json");
-        writers.moved(&path);
+        writers.watch(true);
+        assert_eq!(rest("{}\n", 10, false), Some(40));
+        assert_eq!(rest("{}\n", 50, false), None);
+        writers.note(&path, Done::Moved);
         assert_eq!(rest("{}", 0, false), None);
-        writers.writes(&path);
-        assert_eq!(rest("{}\n", 0, true), Some(2_000));
-        writers.ended(&path);
+        writers.note(&path, Done::Written);
+        assert_eq!(rest("{}\n", 100, true), Some(1_900));
+        writers.note(&path, Done::Closed);
         assert_eq!(rest("{}\n", 0, false), None);
+        assert_eq!(rest("{}", 0, true), Some(2_000));
     }
 
     #[test]
