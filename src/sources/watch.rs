@@ -44,10 +44,15 @@ impl Watch {
     /// the user, and polling goes on working.
     pub fn new(folders: &[Watched], wake: impl Fn() + Send + Sync + 'static) -> Result<Self> {
         let wake = Arc::new(wake);
-        let writers: Vec<Watched> = folders.to_vec();
+        // Events name files by their whole paths.
+        let whole = |watched: &Watched| {
+            let folder = std::path::absolute(&watched.folder);
+            Watched { folder: folder.unwrap_or_else(|_| watched.folder.clone()), ..watched.clone() }
+        };
+        let watched: Vec<Watched> = folders.iter().map(whole).collect();
         let handler = move |event: notify::Result<Event>| {
             if let Ok(event) = &event {
-                writers.iter().for_each(|watched| note(event, &watched.writers));
+                watched.iter().for_each(|watched| note(event, watched));
             }
             // An error means that events were lost: look.
             if event.map_or(true, |event| is_news(&event)) {
@@ -99,8 +104,10 @@ fn identity(folder: &Path) -> Option<(u64, Option<SystemTime>)> {
 }
 
 /// Notes who is writing to which file.
-fn note(event: &Event, writers: &Writers) {
+fn note(event: &Event, watched: &Watched) {
     let Some(path) = event.paths.last().filter(|path| !is_hidden(path)) else { return };
+    let Ok(path) = path.strip_prefix(&watched.folder) else { return };
+    let writers = &watched.writers;
     match event.kind {
         EventKind::Modify(ModifyKind::Data(_)) => writers.note(path, Done::Written),
         EventKind::Access(AccessKind::Close(AccessMode::Write)) => {
@@ -186,15 +193,16 @@ mod tests {
             fs::write(later.join(".a"), "{}").unwrap();
             fs::rename(later.join(".a"), later.join(name)).unwrap();
             woken.recv().unwrap();
-            assert_eq!(writers.last(&later.join(name)), Some(Done::Moved));
+            assert_eq!(writers.last(Path::new(name)), Some(Done::Moved));
         }
     }
 
     #[test]
     fn a_file_is_being_written_from_the_first_byte_until_it_is_closed() {
         let writers = Writers::default();
-        let path = Path::new("in/a.json");
-        let happens = |kind| note(&Event::new(kind).add_path(path.to_owned()), &writers);
+        let watched = Watched { folder: "/in".into(), writers: writers.clone() };
+        let path = Path::new("deep/a.json");
+        let happens = |kind| note(&Event::new(kind).add_path("/in/deep/a.json".into()), &watched);
         let data = EventKind::Modify(ModifyKind::Data(notify::event::DataChange::Any));
         happens(data);
         assert_eq!(writers.last(path), Some(Done::Written));

@@ -1,5 +1,5 @@
-//! What events tell about files that are being written: takes the events of a watch, says of a path
-//! what was done to it last. Knows only what happened while it watched, so it may know nothing; the
+//! What events tell about files that are being written: takes the events of a watch, says of a file,
+//! by its name below the folder, what was done to it last. Knows only what happened while it watched, so it may know nothing; the
 //! listing and the clock decide then.
 
 use std::path::{Path, PathBuf};
@@ -21,7 +21,7 @@ pub(super) enum Done {
     Moved,
 }
 
-/// What is known about paths, shared by a watch and a source.
+/// What is known about the files of a folder, shared by a watch and a source.
 #[derive(Debug, Clone, Default)]
 pub struct Writers(Arc<Mutex<Known>>);
 

@@ -722,7 +722,7 @@ class Project:
 
     def __init__(self, program, seed, options="", user=None):
         self.program, self.user, self.options = program, user, options
-        self.folder = tempfile.mkdtemp(prefix="strandline-bad-files-")
+        self.folder = tempfile.mkdtemp(prefix="bad-files-")
         self.events = os.path.join(self.folder, "input", "events")
         os.makedirs(self.events)
         self.random = random.Random(seed)

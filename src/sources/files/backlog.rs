@@ -115,7 +115,7 @@ impl Backlog {
     /// A file belongs to a batch now. Its path is that below the folder.
     pub fn decided(&mut self, file: Taken) {
         self.newest = self.newest.max(Some(file.mtime));
-        self.writers.forget(&self.folder.join(&file.path));
+        self.writers.forget(&file.path);
         self.seen.add(file);
     }
 
