@@ -11,6 +11,7 @@
 
 mod lock;
 pub mod sealed;
+mod streamed;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use lock::Lock;
 pub use sealed::{FORMAT_VERSION, SealError, seal, unseal};
+pub use streamed::open_sealed;
 
 use crate::error::{Error, Result};
 use crate::fault;
@@ -151,9 +153,7 @@ impl Disk {
     }
 
     fn write_temporary(&self, path: &Path, bytes: &[u8]) -> Result<PathBuf> {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("file");
-        let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
-        let temporary = path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()));
+        let temporary = temporary(path);
         let written =
             File::create(&temporary).and_then(|file| self.write_all("write", &file, path, bytes));
         written.map_err(|e| {
@@ -195,6 +195,13 @@ impl Disk {
             .and_then(|()| File::open(parent)?.sync_all())
             .map_err(|e| Error::io("sync the folder", parent, e))
     }
+}
+
+/// A name under which nobody looks for a file, beside its real one.
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("file");
+    let number = NEXT_TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    path.with_file_name(format!(".{name}.{}-{number}.tmp", std::process::id()))
 }
 
 /// Gives a file another place, making the folders to it. Not durable: after a crash it may be at

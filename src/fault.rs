@@ -17,12 +17,13 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use crate::error::{Error, Result};
 
 /// What a file is to the program, as the first word of its points.
-const FILES: [&str; 13] = [
+const FILES: [&str; 14] = [
     "metadata",
     "offsets",
     "commits",
     "history",
     "state",
+    "spill",
     "data",
     "log",
     "log-checkpoint",
@@ -174,6 +175,7 @@ fn file(path: &Path) -> &'static str {
         _ if is_data => "data",
         "metadata.json" => "metadata",
         "LOCK" => "lock",
+        "spill" => "spill",
         _ if has("state") => "state",
         _ if has("offsets") => "offsets",
         _ if has("commits") => "commits",
@@ -195,6 +197,7 @@ mod tests {
             ("checkpoints/q/metadata.json", "metadata"),
             ("checkpoints/q/sources/0/history", "history"),
             ("checkpoints/q/state/0/groups/7.change", "state"),
+            ("checkpoints/q/state/0/groups/spill", "spill"),
             ("data/q/part-0000000007-x.parquet", "data"),
             ("data/q/_delta_log/00000000000000000007.json", "log"),
             ("data/q/_delta_log/00000000000000000100.checkpoint.parquet", "log-checkpoint"),

@@ -11,6 +11,7 @@ pub mod error;
 pub mod fault;
 pub mod generate;
 mod json;
+pub mod machine;
 pub mod operators;
 pub mod plan;
 pub mod progress;

@@ -171,6 +171,8 @@ pub struct StateOperatorProgress {
     /// * `stateOnCurrentVersionSizeBytes`: `memoryUsedBytes`, since no older version is in memory.
     /// * `SnapshotLastUploaded.partition_0_<table>`: after how many batches the newest snapshot of the
     ///   table was written; -1: there is none.
+    /// * `spilledBytes`, where there are any: bytes on disk of rows that memory is not to hold; not one
+    ///   of Spark's.
     /// * `numDroppedDuplicateRows`, of duplicates alone: rows whose key had been there before.
     ///
     /// What counts versions in a cache, and repairs of one, is left out: there is no such cache.

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 /// The words that everyone uses. They know only each other.
 const WORDS: &[&str] = &[
-    "error", "time", "calendar", "durable", "fault", "json", "batch", "plan", "progress", "window",
+    "error", "time", "calendar", "durable", "fault", "json", "machine", "batch", "plan",
+    "progress", "window",
 ];
 
 /// The stations on the data's way: they know the words, and never a neighbour.

@@ -11,7 +11,7 @@ use super::steps::Step;
 use super::upstream::input_watermarks_ms;
 use crate::batch::BatchId;
 use crate::checkpoint::{Commit, Offsets};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::operators::Watermarks;
 use crate::sinks::OutputBatch;
 use crate::sources::{Admit, BadRecord, SourceRead};
@@ -263,7 +263,12 @@ impl Query {
             let inputs = stage.plans.iter().map(run).collect::<Result<Vec<_>>>()?;
             let watch = Stopwatch::start();
             let watermarks = Watermarks { late_ms, evict_ms };
-            let mut processed = stage.operator.process(states, inputs, watermarks)?;
+            let processed = stage.operator.process(states, inputs, watermarks);
+            let name = stage.operator.name();
+            let mut processed = processed.map_err(|e| match e.kind() {
+                Kind::Limit => e.context(format!("operator {name}")),
+                _ => e,
+            })?;
             let removals_ms: f64 = states.iter().map(StateStore::removals_ms).sum();
             let updates_ms = (watch.millis() - removals_ms).max(0.0) as u64;
             let removals_ms = removals_ms as u64;

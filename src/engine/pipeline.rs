@@ -12,7 +12,7 @@ use arrow::datatypes::SchemaRef;
 pub use super::declared::Table;
 use super::declared::{Place, columns_fact, in_zone};
 use super::json_functions;
-use super::properties::{Most, durability, future_guard_ms, keeps_rejected};
+use super::properties::{Most, StateMemory, durability, future_guard_ms, keeps_rejected};
 use super::query::{OpenRejected, OpenSink, Origin, Query, QueryParts, RejectedRows};
 use super::rejected;
 use super::result::sink_schema;
@@ -91,6 +91,7 @@ pub struct PlannedQuery {
     /// How many rejected rows of a batch are kept; `None`: none, and there is no table of them.
     keeps_rejected: Option<Most>,
     future_guard_ms: Option<Millis>,
+    state_memory: StateMemory,
 }
 
 /// What is to be different in one query of a pipeline from what the text says.
@@ -244,6 +245,7 @@ impl Pipeline {
             one_watermark: query.settings.one_watermark,
             source_facts: self.inferred_columns(query),
             future_guard_ms: query.future_guard_ms,
+            memory: query.state_memory.for_one_of(self.queries.len()),
             rejected,
         })
     }
@@ -332,6 +334,7 @@ fn plan_query(
     };
     let keeps_rejected = keeps_rejected(properties)?;
     let future_guard_ms = future_guard_ms(properties)?;
+    let state_memory = StateMemory::of(properties)?;
     let plan = match changes.watermark_delay_us.filter(|_| changed) {
         Some(delay_us) => catalog.clone().with_watermark_delay(delay_us).plan(definition)?,
         None => catalog.plan(definition)?,
@@ -354,6 +357,7 @@ fn plan_query(
         settings,
         keeps_rejected,
         future_guard_ms,
+        state_memory,
     })
 }
 

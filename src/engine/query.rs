@@ -26,7 +26,7 @@ use crate::sinks::{Expected, OutputMode, Sink};
 use crate::sources::still::StillTable;
 use crate::sources::{BadRecord, Source, Take, Watched};
 use crate::sql::{QueryPlan, is_streaming};
-use crate::state::StateStore;
+use crate::state::{Memory, StateStore};
 use crate::time::{Millis, SharedClock};
 use crate::window::WindowSpec;
 
@@ -95,6 +95,8 @@ pub struct QueryParts<'a> {
     /// Event times so many milliseconds after the batch's time move no watermark; `None`: all do,
     /// as in Spark.
     pub future_guard_ms: Option<Millis>,
+    /// What the state may take.
+    pub memory: Memory,
 }
 
 /// Makes the sink of rejected rows, for the query of this identity, when the first one is there.
@@ -244,7 +246,13 @@ impl Query {
                 (batch, Some(offsets.clone()), offsets.watermark(), previous)
             }
         };
-        let states = open_states(&assembly, &parts.checkpoint, parts.disk, next.checked_sub(1))?;
+        let states = open_states(
+            &assembly,
+            &parts.checkpoint,
+            parts.disk,
+            next.checked_sub(1),
+            &parts.memory,
+        )?;
         let clauses = assembly.watermarks.clone();
         let tracker = Tracker::new(parts.policy, clauses, global.ms.unwrap_or(0), global.row);
         Ok(Query {
@@ -371,10 +379,11 @@ fn open_states(
     checkpoint: &std::path::Path,
     disk: Disk,
     version: Option<BatchId>,
+    memory: &Memory,
 ) -> Result<Vec<Vec<StateStore>>> {
     let open = |number: usize, shape: StateShape| {
         let folder = checkpoint.join("state").join(number.to_string()).join(shape.name);
-        StateStore::open(folder, disk, shape, version)
+        StateStore::open(folder, disk, shape, version, memory)
     };
     let stages = assembly.stages.iter().enumerate();
     stages

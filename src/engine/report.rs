@@ -212,6 +212,10 @@ fn custom_metrics(
 ) -> BTreeMap<String, i64> {
     let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     let mut metrics = BTreeMap::from([("stateOnCurrentVersionSizeBytes".into(), count(bytes))]);
+    let spilled = states.iter().map(|state| state.table().spilled_bytes()).sum();
+    if spilled > 0 {
+        metrics.insert("spilledBytes".into(), count(spilled));
+    }
     for state in states {
         // An operator with one table calls it what it holds, and Spark calls it `default`.
         let table = if states.len() == 1 { "default" } else { state.table().shape().name };

@@ -8,6 +8,7 @@ use super::closing::Closing;
 use super::frame::StreamFrame;
 use super::handle::StreamingQuery;
 use super::pipeline::{delta_sink, rejected_sink, rejected_table, sql_mode};
+use super::properties::StateMemory;
 use super::query::{OpenSink, Query, QueryParts, RejectedRows};
 use super::trigger::Trigger;
 use super::watermark::Policy;
@@ -157,6 +158,7 @@ impl StreamWriter {
             one_watermark: false,
             source_facts: BTreeMap::new(),
             future_guard_ms: None,
+            memory: StateMemory::default().for_one_of(1),
             rejected: RejectedRows::Kept { most: None, open: rejected, sink: None },
         })?;
         query.close_stream(self.closing);

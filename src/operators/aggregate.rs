@@ -30,8 +30,11 @@ use super::partial::PartialAggregates;
 use super::{LateBy, Operator, Processed, StateShape, Watermarks, only};
 use crate::batch::with_rows;
 use crate::error::{Error, Result};
-use crate::state::StateStore;
+use crate::state::{Parts, StateStore};
 use crate::window::WindowSpec;
+
+/// To finish groups takes memory for each of them: so many are finished at once, about.
+const FINISHED_AT_ONCE: usize = 64 * 1024;
 
 /// Which groups come out of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -186,6 +189,24 @@ impl Aggregate {
         self.aggregates.merge(vec![kept, fresh])
     }
 
+    /// [`Aggregate::finish`], some thousand groups at a time: each group is in one part only.
+    fn finish_parts(&self, parts: Parts) -> Result<Vec<RecordBatch>> {
+        let (mut finished, mut next, mut rows) = (vec![], vec![], 0);
+        for part in parts {
+            let part = part?;
+            rows += part.num_rows();
+            next.push(part);
+            if rows >= FINISHED_AT_ONCE {
+                finished.extend(self.finish(std::mem::take(&mut next))?);
+                rows = 0;
+            }
+        }
+        if rows > 0 || finished.is_empty() {
+            finished.extend(self.finish(next)?);
+        }
+        Ok(finished)
+    }
+
     /// Values and columns of the result, from partial states.
     fn finish(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
         let without_groups = self.aggregates.groups() == 0;
@@ -267,10 +288,10 @@ impl Operator for Aggregate {
         let evict_us = marks.evict_ms.saturating_mul(1000);
         let lets_go = self.event_time_column().is_some() && self.emit != Emit::All;
         let output = match self.emit {
-            Emit::Closed if lets_go => self.finish(state.table().expired(evict_us)?)?,
+            Emit::Closed if lets_go => self.finish_parts(state.table().expired(evict_us)?)?,
             Emit::Closed => vec![],
             Emit::Touched => self.finish(touched)?,
-            Emit::All => self.finish(state.table().rows()?)?,
+            Emit::All => self.finish_parts(state.table().rows()?)?,
         };
         let removed = if lets_go { state.expire(evict_us)? } else { 0 };
         Ok(Processed { output, updated, removed, late, ..Processed::default() })

@@ -198,10 +198,11 @@ impl Operator for Sessions {
 
         let mut removed = merged.absorbed;
         let output = match self.emit {
-            Emit::All => self.finish(state.table().rows()?)?,
+            Emit::All => self.finish(state.table().rows()?.collect::<Result<_>>()?)?,
             Emit::Closed | Emit::Touched => {
                 let evict_us = marks.evict_ms.saturating_mul(1000);
-                let closed = self.finish(state.table().expired(evict_us)?)?;
+                let closed =
+                    self.finish(state.table().expired(evict_us)?.collect::<Result<_>>()?)?;
                 removed += state.expire(evict_us)?;
                 closed
             }

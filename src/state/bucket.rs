@@ -3,13 +3,20 @@
 //! The rows lie in [`Segments`] and a hash index says for each key which row of which segment is its
 //! newest. To replace a row is to write a new one and to forget the old one's place, so a batch
 //! costs the rows it touches.
+//!
+//! Segments may be sent to disk (see [`super::spill`]); a key then has its row either here or there.
 
-use arrow::array::{ArrayRef, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
 use hashbrown::HashTable;
 
 use super::key;
 use super::lookup::Lookup;
-use super::segments::{Move, Place, Segment, Segments, lost};
+use super::part::Part;
+use super::segments::{Move, Place, SEGMENT_ROWS, Segments, lost};
+use super::spill::{Overflow, Spilled, SpilledPlace};
 use crate::error::{Error, Result};
 
 /// Where a key's row lies, in 16 bytes; the key itself is only in the row.
@@ -25,19 +32,31 @@ pub(super) struct Bucket {
     /// Each row is tagged with the hash of its key.
     segments: Segments<u64>,
     index: HashTable<Entry>,
+    spilled: Option<Box<Spilled>>,
 }
 
 impl Bucket {
     pub(super) fn new(keys: usize) -> Self {
-        Self { keys, segments: Segments::new(), index: HashTable::new() }
+        Self { keys, segments: Segments::new(), index: HashTable::new(), spilled: None }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.index.len()
+        self.index.len() + self.spilled.as_ref().map_or(0, |spilled| spilled.len())
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        self.segments.memory_bytes() + self.index.allocation_size()
+        let spilled = self.spilled.as_ref().map_or(0, |spilled| spilled.memory_bytes());
+        self.segments.memory_bytes() + self.index.allocation_size() + spilled
+    }
+
+    /// The rows that lie on disk.
+    pub(super) fn spilled(&self) -> Option<&Spilled> {
+        self.spilled.as_deref()
+    }
+
+    /// The age, number and bytes of each segment in memory.
+    pub(super) fn ages(&self) -> impl Iterator<Item = (u64, u32, usize)> {
+        self.segments.ages()
     }
 
     /// Prepares to look up these (normalised) keys.
@@ -45,7 +64,7 @@ impl Bucket {
         Lookup::new(keys.to_vec(), self.segments.numbers())
     }
 
-    /// Where the row of a key lies.
+    /// Where the row of a key lies, if it is in memory.
     pub(super) fn find(&self, lookup: &mut Lookup, hash: u64, key: usize) -> Result<Option<Place>> {
         let same = |e: &Entry| e.hash == hash && lookup.same(&self.segments, key, e.place);
         let found = self.index.find(hash, same).map(|e| e.place);
@@ -57,15 +76,17 @@ impl Bucket {
         self.segments.get(number).map(|s| &s.rows)
     }
 
-    /// Adds rows or replaces those of the same key; gives how many were replaced.
+    /// Adds rows or replaces those of the same key; gives how many were replaced. `now` is the age of
+    /// the rows.
     ///
-    /// At most [`SEGMENT_ROWS`](super::segments::SEGMENT_ROWS) rows, whose buffers belong to nobody
-    /// else (see [`own`](super::own::own)).
-    pub(super) fn put(&mut self, rows: RecordBatch, hashes: Vec<u64>) -> Result<usize> {
+    /// At most [`SEGMENT_ROWS`] rows, whose buffers belong to nobody else (see
+    /// [`own`](super::own::own)).
+    pub(super) fn put(&mut self, rows: RecordBatch, hashes: Vec<u64>, now: u64) -> Result<usize> {
         let keys = rows.columns()[..self.keys].to_vec();
+        self.segments.now = now;
         let segment = self.segments.add(rows, hashes.clone());
-        let mut replaced = Vec::new();
-        let mut lookup = Lookup::new(keys, self.segments.numbers());
+        let (mut replaced, mut absent) = (Vec::new(), Vec::new());
+        let mut lookup = Lookup::new(keys.clone(), self.segments.numbers());
         for (row, hash) in hashes.into_iter().enumerate() {
             let place = Place { segment, row: row as u32 };
             let same = |e: &Entry| e.hash == hash && lookup.same(&self.segments, row, e.place);
@@ -77,18 +98,71 @@ impl Bucket {
                 Some(entry) => replaced.push(std::mem::replace(&mut entry.place, place)),
                 None => {
                     self.index.insert_unique(hash, Entry { hash, place }, |e| e.hash);
+                    if self.spilled.is_some() {
+                        absent.push((hash, row as u32));
+                    }
                 }
             }
         }
         let Self { segments, index, .. } = self;
         segments.forget(&replaced, &mut |step| follow(index, step))?;
         segments.tidy(segment, &mut |step| follow(index, step))?;
-        Ok(replaced.len())
+        Ok(replaced.len() + self.forget_spilled(&keys, absent)?)
+    }
+
+    /// Forgets the rows on disk of some keys, given by hash and position; gives how many there were.
+    fn forget_spilled(&mut self, keys: &[ArrayRef], wanted: Vec<(u64, u32)>) -> Result<usize> {
+        let Some(spilled) = self.spilled.as_mut().filter(|_| !wanted.is_empty()) else {
+            return Ok(0);
+        };
+        let found = spilled.find(&spilled.encode_keys(keys)?, wanted)?;
+        let places: Vec<SpilledPlace> = found.iter().map(|row| row.place).collect();
+        spilled.forget(&places)?;
+        Ok(places.len())
+    }
+
+    /// Sends the rows of some segments to disk.
+    pub(super) fn spill(&mut self, numbers: &[u32], to: &Arc<Overflow>) -> Result<()> {
+        let mut rows = Vec::with_capacity(numbers.len());
+        for &segment in numbers {
+            let held = self.segments.remove(segment)?;
+            let live: Vec<(u32, u64)> = held.live().collect();
+            for &(row, hash) in &live {
+                match self.index.find_entry(hash, |e| e.place == Place { segment, row }) {
+                    Ok(entry) => drop(entry.remove()),
+                    Err(_) => return Err(lost()),
+                }
+            }
+            rows.push((held.rows, live));
+        }
+        let spilled = self.spilled.get_or_insert_with(|| Box::new(Spilled::new(to.clone())));
+        spilled.add(&rows)?;
+        if self.index.len() < self.index.capacity() / 4 {
+            self.index.shrink_to(2 * self.index.len(), |e| e.hash);
+        }
+        Ok(())
+    }
+
+    /// Brings the rows on disk back into memory.
+    fn unspill(&mut self) -> Result<()> {
+        let Some(spilled) = self.spilled.take() else { return Ok(()) };
+        for part in spilled.frozen() {
+            let rows = part.rows()?;
+            let hashes = key::hashes(&rows.columns()[..self.keys], rows.num_rows())?;
+            for (at, hashes) in hashes.chunks(SEGMENT_ROWS).enumerate() {
+                let from = (at * SEGMENT_ROWS) as u32;
+                let picks = UInt32Array::from_iter_values(from..from + hashes.len() as u32);
+                let now = self.segments.now;
+                self.put(take_record_batch(&rows, &picks)?, hashes.to_vec(), now)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes the rows whose time (in `column`) is at or before `until`; gives how many went and
-    /// the oldest time that stays.
+    /// the oldest time that stays. Reads all rows.
     pub(super) fn remove_until(&mut self, column: usize, until: i64) -> Result<(usize, i64)> {
+        self.unspill()?;
         let (mut gone, mut oldest) = (Vec::new(), i64::MAX);
         for (segment, held) in self.segments.iter() {
             let times = key::times(held.rows.column(column))?;
@@ -113,9 +187,11 @@ impl Bucket {
         Ok((places.len(), oldest))
     }
 
-    /// All rows, a batch a segment.
-    pub(super) fn rows(&self) -> Result<Vec<RecordBatch>> {
-        self.segments.iter().map(|(_, segment)| Segment::live_rows(segment)).collect()
+    /// All rows as they are now.
+    pub(super) fn parts(&self) -> impl Iterator<Item = Part> + '_ {
+        let held = self.segments.iter();
+        let held = held.map(|(_, s)| Part::Held(s.rows.clone(), s.live_bits()));
+        held.chain(self.spilled().into_iter().flat_map(Spilled::frozen).map(Part::Spilled))
     }
 }
 

@@ -14,19 +14,24 @@
 //! same whether it was computed or read. A snapshot is a change from nothing.
 
 use std::fmt;
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 use serde::{Deserialize, Serialize};
 
+use super::part::Parts;
 use super::shape::StateShape;
 use super::table::StateTable;
 use crate::batch::BatchId;
-use crate::durable::{self, SealError};
-use crate::error::Result;
+use crate::durable::{self, Disk, SealError};
+use crate::error::{Error, Result};
 
 /// The two kinds of files of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +51,7 @@ impl Kind {
         }
     }
 
-    fn sealed_as(self) -> &'static str {
+    pub(super) fn sealed_as(self) -> &'static str {
         match self {
             Kind::Change => "state-change",
             Kind::Snapshot => "state-snapshot",
@@ -111,32 +116,90 @@ enum HeadStep {
     Remove(Runs),
 }
 
-/// The bytes of a file, sealed.
-pub(super) fn write(
-    kind: Kind,
-    batch: BatchId,
-    shape: &StateShape,
-    steps: &[Step],
-) -> Result<Vec<u8>> {
-    let line = steps.iter().map(|step| match step {
-        Step::Put(rows) => HeadStep::Put(rows.num_rows()),
-        Step::Expire(watermark) => HeadStep::Expire(*watermark),
-        Step::Add(_, numbers) => HeadStep::Add(Runs::of(numbers)),
-        Step::Mark(numbers) => HeadStep::Mark(Runs::of(numbers)),
-        Step::Remove(numbers) => HeadStep::Remove(Runs::of(numbers)),
-    });
-    let head = Head { batch, keys: shape.keys, steps: line.collect() };
-    let mut body = serde_json::to_vec(&head).map_err(arrow_error)?;
-    body.push(b'\n');
-    let options =
-        IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(body, &shape.schema, options)?;
-    for step in steps {
-        if let Step::Put(rows) | Step::Add(rows, _) = step {
-            writer.write(rows)?;
+impl HeadStep {
+    fn of(step: &Step) -> Self {
+        match step {
+            Step::Put(rows) => HeadStep::Put(rows.num_rows()),
+            Step::Expire(watermark) => HeadStep::Expire(*watermark),
+            Step::Add(_, numbers) => HeadStep::Add(Runs::of(numbers)),
+            Step::Mark(numbers) => HeadStep::Mark(Runs::of(numbers)),
+            Step::Remove(numbers) => HeadStep::Remove(Runs::of(numbers)),
         }
     }
-    Ok(durable::seal(kind.sealed_as(), &writer.into_inner()?))
+}
+
+/// The bytes of a change, sealed.
+pub(super) fn change(batch: BatchId, shape: &StateShape, steps: &[Step]) -> Result<Vec<u8>> {
+    let rows = steps.iter().filter_map(|step| match step {
+        Step::Put(rows) | Step::Add(rows, _) => Some(Ok(rows.clone())),
+        _ => None,
+    });
+    let (steps, mut body) = (steps.iter().map(HeadStep::of).collect(), Vec::new());
+    write(&mut body, batch, shape, steps, rows)?;
+    Ok(durable::seal(Kind::Change.sealed_as(), &body))
+}
+
+/// A whole table as it was at one moment, on its way into a snapshot.
+pub(super) struct Everything {
+    steps: Vec<HeadStep>,
+    rows: Parts,
+}
+
+impl Everything {
+    pub(super) fn of(table: &StateTable) -> Result<Self> {
+        let Some(several) = table.multimap() else {
+            let rows = table.rows()?;
+            return Ok(Self { steps: rows.lengths().map(HeadStep::Put).collect(), rows });
+        };
+        let (numbers, rows) = several.frozen()?;
+        let mut steps: Vec<HeadStep> =
+            numbers.iter().map(|numbers| HeadStep::Add(Runs::of(numbers))).collect();
+        steps.push(HeadStep::Mark(Runs::of(&several.marked())));
+        Ok(Self { steps, rows })
+    }
+
+    /// Writes the snapshot after a batch; gives its size. `None`: it was told to stop.
+    pub(super) fn write(
+        self,
+        disk: Disk,
+        path: &Path,
+        batch: BatchId,
+        shape: &StateShape,
+        stop: &AtomicBool,
+    ) -> Result<Option<u64>> {
+        let rows = self.rows.map_while(|rows| (!stop.load(Ordering::Relaxed)).then_some(rows));
+        let written = disk.replace_sealed(path, Kind::Snapshot.sealed_as(), |out| {
+            write(out, batch, shape, self.steps, rows)?;
+            match stop.load(Ordering::Relaxed) {
+                true => Err(Error::internal("a snapshot was not waited for")),
+                false => Ok(()),
+            }
+        });
+        match written {
+            Err(_) if stop.load(Ordering::Relaxed) => Ok(None),
+            written => written.map(Some),
+        }
+    }
+}
+
+fn write(
+    mut out: impl Write,
+    batch: BatchId,
+    shape: &StateShape,
+    steps: Vec<HeadStep>,
+    rows: impl Iterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
+    let head = Head { batch, keys: shape.keys, steps };
+    let mut line = serde_json::to_vec(&head).map_err(head_error)?;
+    line.push(b'\n');
+    out.write_all(&line).map_err(ArrowError::from)?;
+    let options =
+        IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+    let mut writer = StreamWriter::try_new_with_options(out, &shape.schema, options)?;
+    for rows in rows {
+        writer.write(&rows?)?;
+    }
+    Ok(writer.finish()?)
 }
 
 /// Why a file of a state cannot be used.
@@ -148,6 +211,15 @@ pub(super) enum Unusable {
     Different(String),
 }
 
+impl From<SealError> for Unusable {
+    fn from(error: SealError) -> Self {
+        match error {
+            SealError::Torn(why) => Unusable::Corrupt(why),
+            SealError::Foreign(why) => Unusable::Different(why),
+        }
+    }
+}
+
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -156,34 +228,30 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Does to a table what a file says was done.
+/// Does to a table what the body of a file says was done.
 ///
 /// The outer error is one of the table, the inner one is one of the file; after either the table is
 /// half done.
 pub(super) fn replay(
-    kind: Kind,
     batch: BatchId,
-    bytes: &[u8],
+    mut body: impl BufRead,
     table: &mut StateTable,
 ) -> Result<Result<(), Unusable>> {
     let corrupt = |why: &dyn fmt::Display| Unusable::Corrupt(why.to_string());
-    let body = match durable::unseal(kind.sealed_as(), bytes) {
-        Ok((body, _)) => body,
-        Err(SealError::Torn(why)) => return Ok(Err(Unusable::Corrupt(why))),
-        Err(SealError::Foreign(why)) => return Ok(Err(Unusable::Different(why))),
-    };
-    let Some(newline) = body.iter().position(|&b| b == b'\n') else {
-        return Ok(Err(corrupt(&"its first line has no end")));
-    };
-    let (line, stream) = body.split_at(newline);
-    let head: Head = match serde_json::from_slice(line) {
+    let mut line = Vec::new();
+    match body.read_until(b'\n', &mut line) {
+        Ok(_) if line.last() == Some(&b'\n') => {}
+        Ok(_) => return Ok(Err(corrupt(&"its first line has no end"))),
+        Err(error) => return Ok(Err(corrupt(&error))),
+    }
+    let head: Head = match serde_json::from_slice(&line) {
         Ok(head) => head,
         Err(error) => return Ok(Err(corrupt(&error))),
     };
     if head.batch != batch {
         return Ok(Err(corrupt(&format!("it holds batch {}, not {batch}", head.batch))));
     }
-    let mut rows = match StreamReader::try_new(stream.get(1..).unwrap_or_default(), None) {
+    let mut rows = match StreamReader::try_new(body, None) {
         Ok(rows) => rows,
         Err(error) => return Ok(Err(corrupt(&error))),
     };
@@ -243,6 +311,6 @@ fn difference(head: &Head, held: &SchemaRef, shape: &StateShape) -> Option<Strin
     (held != wanted).then(|| format!("its columns are ({held}), those of the query are ({wanted})"))
 }
 
-fn arrow_error(error: serde_json::Error) -> crate::error::Error {
-    crate::error::Error::internal(format!("the head of a state file: {error}"))
+fn head_error(error: serde_json::Error) -> Error {
+    Error::internal(format!("the head of a state file: {error}"))
 }

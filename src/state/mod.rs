@@ -14,8 +14,12 @@
 //! - `segments`: where rows lie, and how what is forgotten is tidied away
 //! - `lookup`: many keys on their way through an index
 //! - `own`: rows without the buffers of the batch they came in
+//! - `memory`: how much of it state may take, and `room`, what a table has of it
+//! - `spill`: rows on disk, since memory is not to hold them
+//! - `part`: all rows of a table, a part at a time
 //! - `key`: when two keys are the same
 //! - `store`: the table's log of changes, its snapshots, and the way back from them
+//! - `snapshot`: one that is written while batches go on
 //! - `file`: what is in a change and in a snapshot
 
 mod absent;
@@ -23,10 +27,15 @@ mod bucket;
 mod file;
 mod key;
 mod lookup;
+mod memory;
 mod multimap;
 mod own;
+mod part;
+mod room;
 mod segments;
 mod shape;
+mod snapshot;
+mod spill;
 mod store;
 mod table;
 #[cfg(test)]
@@ -34,7 +43,9 @@ mod tests;
 mod unique;
 
 pub use key::normalise;
+pub use memory::Memory;
 pub use multimap::{Finder, Found, RowId};
+pub use part::Parts;
 pub use shape::StateShape;
 pub use store::{Sealed, StateStore};
 pub use table::{Put, StateTable};

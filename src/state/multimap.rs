@@ -16,6 +16,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::{interleave_record_batch, take_record_batch};
@@ -25,6 +26,7 @@ use hashbrown::hash_table::Entry;
 pub use self::finder::{Finder, Found};
 use super::lookup::Lookup;
 use super::own::own;
+use super::part::{Part, Parts};
 use super::segments::{Move, Place, SEGMENT_ROWS, Segments, lost};
 use super::{StateShape, key};
 use crate::error::{Error, Result};
@@ -269,16 +271,27 @@ impl Multimap {
         Ok(gone.len())
     }
 
-    /// All rows in the order of their numbers, in batches, with the numbers of the rows in each.
-    pub(super) fn all(&self) -> Result<Vec<(RecordBatch, Vec<i64>)>> {
+    /// All rows as they are now, in the order of their numbers, and the numbers of those in each part.
+    pub(super) fn frozen(&self) -> Result<(Vec<Vec<i64>>, Parts)> {
         let live = self.rows.iter().enumerate().filter(|(_, row)| row.live);
         let mut numbered: Vec<(i64, u32)> = live.map(|(id, r)| (r.number, id as u32)).collect();
         numbered.sort_unstable();
-        let batches = numbered.chunks(SEGMENT_ROWS).map(|rows| {
-            let ids: Vec<RowId> = rows.iter().map(|(_, id)| RowId(*id)).collect();
-            Ok((own(self.take(&ids)?)?, rows.iter().map(|(number, _)| *number).collect()))
-        });
-        batches.collect()
+        let (mut batches, mut position) = (Vec::new(), HashMap::new());
+        for (number, segment) in self.segments.iter() {
+            position.insert(number, batches.len());
+            batches.push(segment.rows.clone());
+        }
+        let batches = Arc::new(batches);
+        let (mut numbers, mut parts) = (Vec::new(), Vec::new());
+        for rows in numbered.chunks(SEGMENT_ROWS) {
+            let picks = rows.iter().map(|(_, id)| {
+                let Place { segment, row } = self.rows[*id as usize].place;
+                Ok((*position.get(&segment).ok_or_else(lost)?, row as usize))
+            });
+            parts.push(Part::Picked(batches.clone(), picks.collect::<Result<_>>()?));
+            numbers.push(rows.iter().map(|(number, _)| *number).collect());
+        }
+        Ok((numbers, Parts::of(parts)))
     }
 
     /// The numbers of the marked rows, ascending.

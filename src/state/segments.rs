@@ -12,7 +12,7 @@
 //!   large copy.
 
 use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
-use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::compute::interleave_record_batch;
 
 use super::own::own;
 use crate::error::{Error, Result};
@@ -37,6 +37,8 @@ pub(super) struct Segment<T> {
     live: BooleanBufferBuilder,
     dead: usize,
     bytes: usize,
+    /// When a row was last added.
+    age: u64,
 }
 
 impl<T: Copy> Segment<T> {
@@ -46,13 +48,9 @@ impl<T: Copy> Segment<T> {
         rows.map(|(row, tag)| (row as u32, *tag))
     }
 
-    /// The rows that are not forgotten.
-    pub(super) fn live_rows(&self) -> Result<RecordBatch> {
-        if self.dead == 0 {
-            return Ok(self.rows.clone());
-        }
-        let live = BooleanArray::from(self.live.finish_cloned());
-        Ok(filter_record_batch(&self.rows, &live)?)
+    /// Which rows are not forgotten; `None`: all.
+    pub(super) fn live_bits(&self) -> Option<BooleanArray> {
+        (self.dead > 0).then(|| BooleanArray::from(self.live.finish_cloned()))
     }
 }
 
@@ -67,11 +65,13 @@ pub(super) struct Segments<T> {
     /// The small segments, each more than twice as long as the next.
     stack: Vec<u32>,
     bytes: usize,
+    /// The age of what is added: a number that only rises.
+    pub(super) now: u64,
 }
 
 impl<T: Copy> Segments<T> {
     pub(super) fn new() -> Self {
-        Self { list: Vec::new(), free: Vec::new(), stack: Vec::new(), bytes: 0 }
+        Self { list: Vec::new(), free: Vec::new(), stack: Vec::new(), bytes: 0, now: 0 }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
@@ -102,7 +102,7 @@ impl<T: Copy> Segments<T> {
         let bytes =
             rows.get_array_memory_size() + live.capacity() / 8 + tags.capacity() * size_of::<T>();
         self.bytes += bytes;
-        let segment = Some(Segment { rows, tags, live, dead: 0, bytes });
+        let segment = Some(Segment { rows, tags, live, dead: 0, bytes, age: self.now });
         match self.free.pop() {
             Some(number) => {
                 self.list[number as usize] = segment;
@@ -166,6 +166,26 @@ impl<T: Copy> Segments<T> {
         rewritten.into_iter().try_for_each(|number| self.tidy(number, moved))
     }
 
+    /// The age, number and bytes of each segment.
+    pub(super) fn ages(&self) -> impl Iterator<Item = (u64, u32, usize)> {
+        self.iter().map(|(number, segment)| (segment.age, number, segment.bytes))
+    }
+
+    /// Takes a segment out; the index is not to know its rows any more.
+    pub(super) fn remove(&mut self, number: u32) -> Result<Segment<T>> {
+        let segment = self.detach(number)?;
+        self.free.push(number);
+        Ok(segment)
+    }
+
+    fn detach(&mut self, number: u32) -> Result<Segment<T>> {
+        let segment = self.list.get_mut(number as usize).and_then(Option::take);
+        let segment = segment.ok_or_else(lost)?;
+        self.bytes -= segment.bytes;
+        self.stack.retain(|&other| other != number);
+        Ok(segment)
+    }
+
     fn size(&self, number: u32) -> Result<(usize, usize)> {
         self.get(number).map(|s| (s.rows.num_rows(), s.bytes)).ok_or_else(lost)
     }
@@ -178,11 +198,7 @@ impl<T: Copy> Segments<T> {
     ) -> Result<Option<u32>> {
         let mut old = Vec::with_capacity(numbers.len());
         for &number in numbers {
-            let segment = self.list.get_mut(number as usize).and_then(Option::take);
-            let segment = segment.ok_or_else(lost)?;
-            self.bytes -= segment.bytes;
-            self.stack.retain(|&other| other != number);
-            old.push(segment);
+            old.push(self.detach(number)?);
         }
         let (mut origins, mut tags) = (Vec::new(), Vec::new());
         for (from, segment) in old.iter().enumerate() {
@@ -196,6 +212,10 @@ impl<T: Copy> Segments<T> {
             let batches: Vec<&RecordBatch> = old.iter().map(|s| &s.rows).collect();
             let rows = own(interleave_record_batch(&batches, &origins)?)?;
             let segment = self.add(rows, tags.clone());
+            if let Some(Some(new)) = self.list.get_mut(segment as usize) {
+                // To be moved is not to be used.
+                new.age = old.iter().map(|s| s.age).max().unwrap_or(self.now);
+            }
             for (row, ((from, old_row), tag)) in origins.into_iter().zip(tags).enumerate() {
                 let was = Place { segment: numbers[from], row: old_row as u32 };
                 moved((tag, was, Place { segment, row: row as u32 }))?;

@@ -7,29 +7,36 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 
-use super::file::{self, Kind, Step, Unusable};
+use super::file::{self, Everything, Kind, Step, Unusable};
+use super::memory::Memory;
 use super::multimap::RowId;
 use super::own::own;
 use super::shape::StateShape;
+use super::snapshot::Writing;
 use super::table::{Put, StateTable};
 use crate::batch::BatchId;
 use crate::durable::{self, Disk};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind as Kinds, Result};
 use crate::time::Stopwatch;
 
 /// A snapshot is written once the changes since the last one weigh more than that one did, and at
 /// least this many bytes. So over its life a row is written into snapshots about as often as into
 /// changes: the cost a batch is a constant (amortised), and reading back takes at most about twice
-/// what reading a snapshot takes. The whole snapshot is in memory while it is written, compressed.
+/// what reading a snapshot takes.
 const SNAPSHOT_BYTES: u64 = if cfg!(test) { 4 * CHANGE_WEIGHT } else { 1024 * 1024 };
 
 /// What a change weighs at least: to open a small file costs about as much as to read this much.
 /// Without it a large state with tiny changes would be read back from 100,000 files.
-const CHANGE_WEIGHT: u64 = 16 * 1024;
+const CHANGE_WEIGHT: u64 = 32 * 1024;
+
+/// A snapshot of at most so many bytes, before they are compressed, is written at once: a batch waits for
+/// it some ten milliseconds.
+const WRITTEN_AT_ONCE: u64 = if cfg!(test) { 1024 * 1024 } else { 8 * 1024 * 1024 };
 
 /// So many old files are removed a batch, at most. More than one is made a batch only now and then,
 /// so the old ones never pile up, and no batch waits for a thousand removals.
@@ -49,6 +56,7 @@ pub struct Sealed {
 pub struct StateStore {
     folder: PathBuf,
     disk: Disk,
+    memory: Memory,
     table: StateTable,
     version: Option<BatchId>,
     /// What this batch has done so far.
@@ -61,6 +69,8 @@ pub struct StateStore {
     removals: VecDeque<PathBuf>,
     snapshot_bytes: u64,
     weight_since: u64,
+    /// A snapshot that is not there yet.
+    writing: Option<Writing>,
     /// Milliseconds of this batch in [`StateStore::expire`].
     removals_ms: f64,
 }
@@ -80,9 +90,10 @@ impl StateStore {
         disk: Disk,
         shape: StateShape,
         version: Option<BatchId>,
+        memory: &Memory,
     ) -> Result<Self> {
         disk.create_folder(&folder)?;
-        let mut store = Self::empty(folder, disk, shape, version)?;
+        let mut store = Self::empty(folder, disk, shape, version, memory)?;
         store.list()?;
         store.let_go();
         store.fill()?;
@@ -96,7 +107,8 @@ impl StateStore {
     ///
     /// Those of [`StateStore::open`]; `STATE_FILE_MISSING` also where a file was removed meanwhile.
     pub fn look(folder: PathBuf, shape: StateShape, version: BatchId) -> Result<StateTable> {
-        let mut store = Self::empty(folder, Disk::default(), shape, Some(version))?;
+        let mut store =
+            Self::empty(folder, Disk::default(), shape, Some(version), &Memory::default())?;
         store.list()?;
         store.fill()?;
         Ok(store.table)
@@ -105,7 +117,13 @@ impl StateStore {
     /// The batches after which the state in a folder can still be had, as ranges with both ends: from a
     /// snapshot, or from the very first batch, as far as the changes follow each other.
     pub fn readable(folder: &Path, shape: StateShape) -> Result<Vec<(BatchId, BatchId)>> {
-        let mut store = Self::empty(folder.to_owned(), Disk::default(), shape, Some(BatchId::MAX))?;
+        let mut store = Self::empty(
+            folder.to_owned(),
+            Disk::default(),
+            shape,
+            Some(BatchId::MAX),
+            &Memory::default(),
+        )?;
         store.list()?;
         let mut ranges: Vec<(BatchId, BatchId)> = Vec::new();
         for &batch in store.changes.union(&store.snapshots) {
@@ -126,11 +144,13 @@ impl StateStore {
         disk: Disk,
         shape: StateShape,
         version: Option<BatchId>,
+        memory: &Memory,
     ) -> Result<Self> {
         Ok(StateStore {
+            table: StateTable::within(shape, memory, &folder)?,
+            memory: memory.clone(),
             folder,
             disk,
-            table: StateTable::new(shape)?,
             version,
             steps: Vec::new(),
             changes: BTreeSet::new(),
@@ -139,6 +159,7 @@ impl StateStore {
             removals: VecDeque::new(),
             snapshot_bytes: 0,
             weight_since: 0,
+            writing: None,
             removals_ms: 0.0,
         })
     }
@@ -162,10 +183,13 @@ impl StateStore {
                     }
                     return Ok(());
                 }
+                Err(error) if !matches!(error.kind(), Kinds::Checkpoint | Kinds::Changed) => {
+                    return Err(error);
+                }
                 Err(error) => {
                     tracing::warn!("{error}; trying an older snapshot, if there is one");
                     first_error.get_or_insert(error);
-                    self.table = StateTable::new(shape.clone())?;
+                    self.table = StateTable::within(shape.clone(), &self.memory, &self.folder)?;
                 }
             }
         }
@@ -192,6 +216,7 @@ impl StateStore {
         if rows.num_rows() > 0 {
             self.steps.push(Step::Put(own(rows.clone())?));
         }
+        self.check_memory()?;
         Ok(put)
     }
 
@@ -212,7 +237,20 @@ impl StateStore {
         if !added.is_empty() {
             self.steps.push(Step::Add(own(rows.clone())?, numbers));
         }
+        self.check_memory()?;
         Ok(added)
+    }
+
+    /// Holds the state to the limit of its memory.
+    fn check_memory(&mut self) -> Result<()> {
+        let name = format!("state/{}", self.name());
+        self.table.check_memory(&name)
+    }
+
+    /// The folder of the operator and that of the table: `0/groups`.
+    fn name(&self) -> String {
+        let names: Vec<_> = self.folder.iter().rev().take(2).map(|n| n.to_string_lossy()).collect();
+        names.iter().rev().map(|name| name.as_ref()).collect::<Vec<_>>().join("/")
     }
 
     /// Marks rows that were found, for as long as they are there, as a part of this batch's change:
@@ -272,45 +310,60 @@ impl StateStore {
         for path in self.left_over.drain(..) {
             self.disk.remove(&path)?;
         }
-        let mut bytes = self.write(Kind::Change, batch, &self.steps)?;
+        let mut written = self.end_snapshot()?;
+        let change = file::change(batch, self.table.shape(), &self.steps)?;
+        self.disk.replace(&self.path(Kind::Change, batch), &change)?;
+        let bytes = change.len() as u64;
+        written += bytes;
         self.steps.clear();
         self.removals_ms = 0.0;
         self.changes.insert(batch);
         self.version = Some(batch);
         self.weight_since += bytes.max(CHANGE_WEIGHT);
-        if self.weight_since > self.snapshot_bytes.max(SNAPSHOT_BYTES) {
-            self.snapshot_bytes = self.write(Kind::Snapshot, batch, &self.everything()?)?;
-            self.weight_since = 0;
-            self.snapshots.insert(batch);
-            bytes += self.snapshot_bytes;
-            self.let_go();
+        let is_due = self.weight_since > self.snapshot_bytes.max(SNAPSHOT_BYTES);
+        if is_due && self.writing.is_none() {
+            written += self.begin_snapshot(batch)?;
         }
         for _ in 0..REMOVALS {
             let Some(path) = self.removals.pop_front() else { break };
             self.disk.remove(&path)?;
         }
-        Ok(Sealed { bytes })
+        Ok(Sealed { bytes: written })
     }
 
-    /// The table as a change from nothing.
-    fn everything(&self) -> Result<Vec<Step>> {
-        let Some(several) = self.table.multimap() else {
-            return Ok(self.table.rows()?.into_iter().map(Step::Put).collect());
-        };
-        let rows = several.all()?.into_iter();
-        let mut steps: Vec<Step> = rows.map(|(rows, numbers)| Step::Add(rows, numbers)).collect();
-        steps.push(Step::Mark(several.marked()));
-        Ok(steps)
+    /// Writes the whole table: at once where that is quick, else while batches go on.
+    fn begin_snapshot(&mut self, batch: BatchId) -> Result<u64> {
+        let (everything, shape) = (Everything::of(&self.table)?, self.table.shape().clone());
+        let path = self.path(Kind::Snapshot, batch);
+        self.weight_since = 0;
+        let bytes = self.table.memory_bytes() as u64 + self.table.spilled_bytes();
+        if bytes > WRITTEN_AT_ONCE {
+            self.writing = Some(Writing::begin(everything, self.disk, path, batch, shape)?);
+            return Ok(0);
+        }
+        let never = AtomicBool::new(false);
+        let bytes = everything.write(self.disk, &path, batch, &shape, &never)?;
+        self.is_written(batch, bytes.unwrap_or(0));
+        Ok(bytes.unwrap_or(0))
+    }
+
+    /// Takes note of the snapshot that was being written, if it is there; gives its bytes.
+    fn end_snapshot(&mut self) -> Result<u64> {
+        let Some(writing) = self.writing.take_if(|writing| writing.is_done()) else { return Ok(0) };
+        let batch = writing.batch;
+        let bytes = writing.finish()?;
+        self.is_written(batch, bytes);
+        Ok(bytes)
+    }
+
+    fn is_written(&mut self, batch: BatchId, bytes: u64) {
+        self.snapshot_bytes = bytes;
+        self.snapshots.insert(batch);
+        self.let_go();
     }
 
     fn path(&self, kind: Kind, batch: BatchId) -> PathBuf {
         self.folder.join(format!("{batch}.{}", kind.extension()))
-    }
-
-    fn write(&self, kind: Kind, batch: BatchId, steps: &[Step]) -> Result<u64> {
-        let bytes = file::write(kind, batch, self.table.shape(), steps)?;
-        self.disk.replace(&self.path(kind, batch), &bytes)?;
-        Ok(bytes.len() as u64)
     }
 
     /// Puts what the two newest snapshots make superfluous on the list of removals.
@@ -370,21 +423,24 @@ impl StateStore {
         const WAY_OUT: &str = "restore the checkpoint folder from a copy, or start over: remove the \
                                query's checkpoint folder and its output table";
         let path = self.path(kind, batch);
-        let Some(bytes) = durable::read(&path)? else {
-            return Err(Error::checkpoint(
+        let done = match kind {
+            Kind::Change => self.read_change(&path, batch)?,
+            Kind::Snapshot => self.read_snapshot(&path, batch)?,
+        };
+        self.check_memory()?;
+        match done {
+            Some(Ok(bytes)) => Ok(bytes),
+            None => Err(Error::checkpoint(
                 "STATE_FILE_MISSING",
                 format!("{} is needed to know the state again, and is not there", path.display()),
             )
-            .hint(WAY_OUT));
-        };
-        match file::replay(kind, batch, &bytes, &mut self.table)? {
-            Ok(()) => Ok(bytes.len() as u64),
-            Err(why @ Unusable::Corrupt(_)) => Err(Error::checkpoint(
+            .hint(WAY_OUT)),
+            Some(Err(why @ Unusable::Corrupt(_))) => Err(Error::checkpoint(
                 "STATE_FILE_CORRUPT",
                 format!("{} is damaged: {why}", path.display()),
             )
             .hint(WAY_OUT)),
-            Err(why @ Unusable::Different(_)) => Err(Error::changed(
+            Some(Err(why @ Unusable::Different(_))) => Err(Error::changed(
                 "STATE_SCHEMA_CHANGED",
                 format!("{} does not belong to this query: {why}", path.display()),
             )
@@ -393,5 +449,33 @@ impl StateStore {
                  its output table",
             )),
         }
+    }
+
+    /// A change is small, and read at once.
+    fn read_change(
+        &mut self,
+        path: &Path,
+        batch: BatchId,
+    ) -> Result<Option<Result<u64, Unusable>>> {
+        let Some(bytes) = durable::read(path)? else { return Ok(None) };
+        let done = match durable::unseal(Kind::Change.sealed_as(), &bytes) {
+            Ok((body, _)) => file::replay(batch, body, &mut self.table)?,
+            Err(why) => Err(why.into()),
+        };
+        Ok(Some(done.map(|()| bytes.len() as u64)))
+    }
+
+    fn read_snapshot(
+        &mut self,
+        path: &Path,
+        batch: BatchId,
+    ) -> Result<Option<Result<u64, Unusable>>> {
+        let Some(opened) = durable::open_sealed(path, Kind::Snapshot.sealed_as())? else {
+            return Ok(None);
+        };
+        Ok(Some(match opened {
+            Ok((body, bytes)) => file::replay(batch, body, &mut self.table)?.map(|()| bytes),
+            Err(why) => Err(why.into()),
+        }))
     }
 }

@@ -1,12 +1,17 @@
 //! Keyed rows in memory, which the watermark lets go: one a key, or any number.
 //!
-//! Takes and gives Arrow rows; knows nothing of files.
+//! Takes and gives Arrow rows; knows nothing of files that matter.
+
+use std::path::Path;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 
+use super::memory::Memory;
 use super::multimap::{Finder, Found, Multimap, RowId};
+use super::part::{Part, Parts};
+use super::room::Room;
 use super::shape::StateShape;
 use super::unique::Unique;
 use crate::error::{Error, Result};
@@ -24,6 +29,7 @@ pub struct Put {
 pub struct StateTable {
     shape: StateShape,
     rows: Rows,
+    room: Room,
 }
 
 enum Rows {
@@ -43,7 +49,14 @@ impl StateTable {
             true => Rows::Unique(Unique::new(&shape)),
             false => Rows::Several(Multimap::new(shape.clone())),
         };
-        Ok(Self { shape, rows })
+        Ok(Self { shape, rows, room: Room::default() })
+    }
+
+    /// [`StateTable::new`], within the bounds of `memory`. What does not fit goes to disk, into the file
+    /// system of `folder`, where there is one row a key; where there may be several it stays.
+    pub(super) fn within(shape: StateShape, memory: &Memory, folder: &Path) -> Result<Self> {
+        let room = Room::new(&shape, memory, folder.to_owned())?;
+        Ok(Self { room, ..Self::new(shape)? })
     }
 
     /// The columns of the rows and what they are for.
@@ -75,6 +88,17 @@ impl StateTable {
             Rows::Unique(rows) => rows.memory_bytes(),
             Rows::Several(rows) => rows.memory_bytes(),
         }
+    }
+
+    /// Bytes of rows that lie on disk, since memory is not to hold them.
+    pub fn spilled_bytes(&self) -> u64 {
+        self.room.disk_bytes()
+    }
+
+    /// Holds the table to the limit of its memory, under this name.
+    pub(super) fn check_memory(&mut self, name: &str) -> Result<()> {
+        self.room.set(self.memory_bytes());
+        self.room.check(name, self.len())
     }
 
     /// The rows of some keys, given as the key columns: each once, in the order of its first
@@ -157,7 +181,7 @@ impl StateTable {
     pub fn put(&mut self, rows: &RecordBatch) -> Result<Put> {
         self.shape.fits(rows.columns(), self.shape.schema.fields().len(), "stored")?;
         match &mut self.rows {
-            Rows::Unique(unique) => unique.put(rows),
+            Rows::Unique(unique) => unique.put(rows, &mut self.room),
             Rows::Several(_) => {
                 self.add(rows)?;
                 Ok(Put { inserted: rows.num_rows(), replaced: 0 })
@@ -176,12 +200,13 @@ impl StateTable {
     }
 
     /// The rows that a watermark (in microseconds) lets go, oldest first; removes nothing.
-    pub fn expired(&self, watermark_us: i64) -> Result<Vec<RecordBatch>> {
+    pub fn expired(&self, watermark_us: i64) -> Result<Parts> {
         match &self.rows {
             Rows::Unique(rows) => rows.expired(watermark_us),
             Rows::Several(rows) => {
                 let rows = self.take(&rows.expired(watermark_us))?;
-                Ok(if rows.num_rows() > 0 { vec![rows] } else { vec![] })
+                let parts = (rows.num_rows() > 0).then_some(Part::Held(rows, None));
+                Ok(Parts::of(parts.into_iter().collect()))
             }
         }
     }
@@ -213,10 +238,10 @@ impl StateTable {
 
     /// All rows: where there is one a key, those with a time about oldest first, then those
     /// without; where there may be several, in the order in which they came.
-    pub fn rows(&self) -> Result<Vec<RecordBatch>> {
+    pub fn rows(&self) -> Result<Parts> {
         match &self.rows {
-            Rows::Unique(rows) => rows.rows(),
-            Rows::Several(rows) => Ok(rows.all()?.into_iter().map(|(rows, _)| rows).collect()),
+            Rows::Unique(rows) => Ok(rows.parts()),
+            Rows::Several(rows) => Ok(rows.frozen()?.1),
         }
     }
 

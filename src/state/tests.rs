@@ -15,7 +15,7 @@ use arrow::datatypes::{
 use proptest::prelude::*;
 
 use super::segments::SEGMENT_ROWS;
-use super::{Put, StateShape, StateStore, StateTable};
+use super::{Memory, Parts, Put, StateShape, StateStore, StateTable};
 use crate::batch::BatchId;
 use crate::durable::{Disk, Durability};
 use crate::error::Result;
@@ -67,8 +67,17 @@ fn rows(batches: &[RecordBatch]) -> Vec<(Key, String)> {
 }
 
 fn open(folder: &Path, version: Option<BatchId>) -> Result<StateStore> {
-    let disk = Disk::new(Durability::Fast);
-    StateStore::open(folder.to_path_buf(), disk, unique(schema(), 2, Some(0)), version)
+    open_within(folder, version, None)
+}
+
+/// `budget`: bytes in memory, beyond which rows go to disk.
+fn open_within(folder: &Path, version: Option<BatchId>, budget: Option<u64>) -> Result<StateStore> {
+    let (disk, memory) = (Disk::new(Durability::Fast), Memory::new(budget, None, None));
+    StateStore::open(folder.to_path_buf(), disk, unique(schema(), 2, Some(0)), version, &memory)
+}
+
+fn all(parts: Parts) -> Vec<RecordBatch> {
+    parts.collect::<Result<_>>().unwrap()
 }
 
 #[derive(Debug, Clone)]
@@ -114,7 +123,7 @@ fn agrees(table: &StateTable, model: &Model) {
         assert_eq!(table.last_time(not_after).unwrap(), last, "up to {not_after}");
     }
     assert_eq!(table.len(), model.len());
-    let mut stored = rows(&table.rows().unwrap());
+    let mut stored = rows(&all(table.rows().unwrap()));
     stored.sort();
     assert_eq!(stored, model.clone().into_iter().collect::<Vec<_>>());
 
@@ -131,7 +140,7 @@ fn agrees(table: &StateTable, model: &Model) {
     assert_eq!(got, expected);
 
     for watermark in [-6, 0, 7, 30] {
-        let expired = rows(&table.expired(watermark).unwrap());
+        let expired = rows(&all(table.expired(watermark).unwrap()));
         let times: Vec<_> = expired.iter().map(|((time, _), _)| *time).collect();
         assert!(times.is_sorted(), "oldest first: {times:?}");
         let gone = model.iter().filter(|((time, _), _)| time.is_some_and(|t| t <= watermark));
@@ -142,9 +151,9 @@ fn agrees(table: &StateTable, model: &Model) {
     }
 }
 
-fn run(steps: Vec<Step>) {
+fn run(steps: Vec<Step>, budget: Option<u64>) {
     let folder = tempfile::tempdir().unwrap();
-    let mut store = open(folder.path(), None).unwrap();
+    let mut store = open_within(folder.path(), None, budget).unwrap();
     let mut model = Model::new();
     let mut sealed: Vec<Model> = Vec::new();
     // A version that two snapshots have followed is gone; here that takes at least 5 batches.
@@ -175,7 +184,7 @@ fn run(steps: Vec<Step>) {
             Step::Reopen(back) => {
                 sealed.truncate(sealed.len().saturating_sub(back).max(floor));
                 let version = sealed.len().checked_sub(1).map(|v| v as BatchId);
-                store = open(folder.path(), version).unwrap();
+                store = open_within(folder.path(), version, budget).unwrap();
                 model = sealed.last().cloned().unwrap_or_default();
             }
         }
@@ -188,7 +197,15 @@ proptest! {
 
     #[test]
     fn any_history_equals_the_model_and_can_be_read_back(steps in prop::collection::vec(step(), 1..60)) {
-        run(steps);
+        run(steps, None);
+    }
+
+    #[test]
+    fn however_little_memory_there_is(
+        steps in prop::collection::vec(step(), 1..60),
+        budget in prop::sample::select(&[1u64, 1000, 4000, 12_000][..]),
+    ) {
+        run(steps, Some(budget));
     }
 }
 
@@ -209,7 +226,7 @@ fn small_puts_do_not_pile_up_as_segments() {
         table.put(&numbers(n * 9, 9)).unwrap();
         table.put(&numbers(n * 5, 9)).unwrap();
     }
-    let segments = table.rows().unwrap();
+    let segments = all(table.rows().unwrap());
     assert_eq!(table.len(), 9000);
     assert!(segments.len() <= 9000 / SEGMENT_ROWS * 2 + 8, "{} segments", segments.len());
 }
@@ -308,7 +325,13 @@ fn other_columns_are_refused() {
     sealed(folder.path(), 1);
     let disk = Disk::default();
     let other = numbers(0, 1).schema();
-    let opened = StateStore::open(folder.path().into(), disk, unique(other, 1, None), Some(0));
+    let opened = StateStore::open(
+        folder.path().into(),
+        disk,
+        unique(other, 1, None),
+        Some(0),
+        &Memory::default(),
+    );
     assert_eq!(opened.err().unwrap().condition(), "STATE_SCHEMA_CHANGED");
 }
 
@@ -334,4 +357,77 @@ fn one_who_looks_sees_each_batch_that_can_be_read_and_makes_nothing() {
     }
     assert!(StateStore::look(path.clone(), shape(), first - 1).is_err());
     assert_eq!(files(), before);
+}
+
+#[test]
+fn rows_go_to_disk_by_the_budget_and_leave_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open_within(folder.path(), None, Some(200_000)).unwrap();
+    let row = |n: i64| (Some(n % 3), Some(n as f64), format!("the value of number {n}"));
+    for n in 0..20 {
+        store.put(&batch(&(n * 500..(n + 1) * 500).map(row).collect::<Vec<_>>())).unwrap();
+        // Pages are tiny in tests, and memory knows each.
+        let known = 60 * store.table().len();
+        let held = store.table().memory_bytes();
+        assert!(held <= 200_000 + known, "{held} bytes");
+        store.seal(n as BatchId).unwrap();
+    }
+    assert_eq!(store.table().len(), 10_000);
+    assert!(store.table().spilled_bytes() > 300_000, "{}", store.table().spilled_bytes());
+    let names = crate::durable::names(folder.path()).unwrap();
+    assert!(names.iter().all(|n| n.ends_with(".change") || n.ends_with(".snapshot")), "{names:?}");
+    // All but the last third of the rows go, and their room with them.
+    assert_eq!(store.expire(1).unwrap(), 6667);
+    assert_eq!(store.table().len(), 3333);
+    let before = store.table().spilled_bytes();
+    assert_eq!(store.expire(2).unwrap(), 3333);
+    assert!(before > 0 && store.table().spilled_bytes() == 0);
+    assert!(store.table().memory_bytes() < 1000, "{}", store.table().memory_bytes());
+}
+
+#[test]
+fn tables_share_a_budget_and_a_limit() {
+    let memory = Memory::new(None, Some(100_000), None);
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let open = |folder: &Path| {
+        let shape = unique(numbers(0, 1).schema(), 1, None);
+        StateStore::open(folder.into(), Disk::default(), shape, None, &memory).unwrap()
+    };
+    let (mut one, mut two) = (open(one.path()), open(two.path()));
+    one.put(&numbers(0, 1000)).unwrap();
+    let error = (0..100).find_map(|n| two.put(&numbers(n * 100, 100)).err()).unwrap();
+    assert_eq!((error.condition(), error.exit_code()), ("STATE_LIMIT_REACHED", 16), "{error}");
+    assert!(one.table().memory_bytes() + two.table().memory_bytes() > 100_000, "{error}");
+    assert!(two.table().len() >= 100, "it took what the other one left");
+    drop(one);
+    two.put(&numbers(0, 100)).unwrap();
+}
+
+#[test]
+fn a_large_snapshot_is_written_while_batches_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let shape = || unique(numbers(0, 1).schema(), 1, None);
+    let open = |version| {
+        let memory = Memory::new(Some(900_000), None, None);
+        let disk = Disk::new(Durability::Fast);
+        StateStore::open(folder.path().into(), disk, shape(), version, &memory).unwrap()
+    };
+    let mut store = open(None);
+    let mut batch = 0;
+    // Other rows each time, so that the snapshot must be of the moment at which it was begun.
+    while store.newest_snapshot().is_none_or(|newest| newest < 40) {
+        store.put(&numbers(batch * 500, 1500)).unwrap();
+        store.seal(batch as BatchId).unwrap();
+        batch += 1;
+    }
+    let newest = store.newest_snapshot().unwrap();
+    let expected = |version: BatchId| version as usize * 500 + 1500;
+    assert_eq!(store.table().len(), expected(batch as BatchId - 1));
+    for version in [newest, newest + 1] {
+        let table = StateStore::look(folder.path().into(), shape(), version.min(batch as u64 - 1));
+        assert_eq!(table.unwrap().len(), expected(version.min(batch as u64 - 1)));
+    }
+    drop(store);
+    let store = open(Some(batch as BatchId - 1));
+    assert_eq!(store.table().len(), expected(batch as BatchId - 1));
 }

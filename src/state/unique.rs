@@ -7,23 +7,26 @@
 //! events that each have a time of their own become some hundred, and nine rows stay one. At most
 //! one bucket is ever let go in part, and that one is small.
 //!
-//! Takes and gives Arrow rows; knows nothing of files.
+//! When memory is used up the segments that were not added to for longest go to disk, out of
+//! whichever buckets they are in.
+//!
+//! Takes and gives Arrow rows.
 
-use std::collections::{BTreeMap, HashSet};
+mod located;
 
-use arrow::array::{
-    Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array, new_null_array,
-};
-use arrow::compute::{
-    concat_batches, filter_record_batch, interleave, interleave_record_batch, take_record_batch,
-};
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
 use super::bucket::Bucket;
 use super::key;
-use super::lookup::Lookup;
 use super::own::own;
-use super::segments::SEGMENT_ROWS;
+use super::part::{Part, Parts};
+use super::room::Room;
+use super::segments::{SEGMENT_ROWS, lost};
 use super::{Put, StateShape};
 use crate::error::Result;
 
@@ -41,6 +44,10 @@ pub(super) struct Unique {
     /// Each under the least time that it may hold; it may hold all up to the next one's.
     timed: BTreeMap<i64, Timed>,
     len: usize,
+    /// Bytes in memory of all buckets.
+    held: usize,
+    /// Counts what was put in: the age of rows.
+    puts: u64,
 }
 
 /// A bucket and the times that are in it.
@@ -67,8 +74,8 @@ type Name = Option<i64>;
 impl Unique {
     pub(super) fn new(shape: &StateShape) -> Self {
         let StateShape { ref schema, keys, expiry, .. } = *shape;
-        let timeless = Bucket::new(keys);
-        Self { schema: schema.clone(), keys, expiry, timeless, timed: BTreeMap::new(), len: 0 }
+        let (schema, timeless) = (schema.clone(), Bucket::new(keys));
+        Self { schema, keys, expiry, timeless, timed: BTreeMap::new(), len: 0, held: 0, puts: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -76,79 +83,11 @@ impl Unique {
     }
 
     pub(super) fn memory_bytes(&self) -> usize {
-        let timed = self.timed.values().map(|b| size_of::<Timed>() + b.rows.memory_bytes());
-        self.timeless.memory_bytes() + timed.sum::<usize>()
+        self.held + self.timed.len() * size_of::<(i64, Timed)>()
     }
 
-    /// See [`StateTable::get`](super::StateTable::get).
-    pub(super) fn get(&self, keys: &[ArrayRef]) -> Result<RecordBatch> {
-        let count = keys.first().map_or(1, |column| column.len());
-        let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
-        let hashes = key::hashes(&keys, count)?;
-        let times = self.times(&keys)?;
-        let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
-        let (mut seen, mut batches, mut numbers) = (HashSet::new(), Vec::new(), BTreeMap::new());
-        let mut picked = Vec::new();
-        for (row, &hash) in hashes.iter().enumerate() {
-            let Some((name, bucket)) = self.bucket_of(times.as_ref(), row) else { continue };
-            let lookup = lookups.entry(name).or_insert_with(|| bucket.lookup(&keys));
-            let Some(place) = bucket.find(lookup, hash, row)? else { continue };
-            if !seen.insert((name, place)) {
-                continue;
-            }
-            let number = *numbers.entry((name, place.segment)).or_insert(batches.len());
-            if number == batches.len() {
-                batches.extend(bucket.segment(place.segment));
-            }
-            picked.push((number, place.row as usize));
-        }
-        if picked.is_empty() {
-            return Ok(RecordBatch::new_empty(self.schema.clone()));
-        }
-        Ok(interleave_record_batch(&batches, &picked)?)
-    }
-
-    /// For each key, the value that its row has in a column; NULL where it has no row.
-    pub(super) fn each(&self, keys: &[ArrayRef], count: usize, column: usize) -> Result<ArrayRef> {
-        let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
-        let hashes = key::hashes(&keys, count)?;
-        let times = self.times(&keys)?;
-        let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
-        // Number 0 stands for what is not there.
-        let mut values = vec![new_null_array(self.schema.field(column).data_type(), 1)];
-        let (mut numbers, mut picked) = (BTreeMap::new(), Vec::with_capacity(count));
-        for (row, &hash) in hashes.iter().enumerate() {
-            picked.push((0, 0));
-            let Some((name, bucket)) = self.bucket_of(times.as_ref(), row) else { continue };
-            let lookup = lookups.entry(name).or_insert_with(|| bucket.lookup(&keys));
-            let Some(place) = bucket.find(lookup, hash, row)? else { continue };
-            let number = *numbers.entry((name, place.segment)).or_insert(values.len());
-            if number == values.len() {
-                values
-                    .extend(bucket.segment(place.segment).map(|rows| rows.column(column).clone()));
-            }
-            picked[row] = (number, place.row as usize);
-        }
-        let values: Vec<&dyn Array> = values.iter().map(|array| array.as_ref()).collect();
-        Ok(interleave(&values, &picked)?)
-    }
-
-    /// For each of `count` normalised keys, whether it has a row.
-    pub(super) fn contains(&self, keys: &[ArrayRef], count: usize) -> Result<Vec<bool>> {
-        let hashes = key::hashes(keys, count)?;
-        let times = self.times(keys)?;
-        let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
-        let mut contains = vec![false; count];
-        for (row, &hash) in hashes.iter().enumerate() {
-            let Some((name, bucket)) = self.bucket_of(times.as_ref(), row) else { continue };
-            let lookup = lookups.entry(name).or_insert_with(|| bucket.lookup(keys));
-            contains[row] = bucket.find(lookup, hash, row)?.is_some();
-        }
-        Ok(contains)
-    }
-
-    /// See [`StateTable::put`](super::StateTable::put).
-    pub(super) fn put(&mut self, rows: &RecordBatch) -> Result<Put> {
+    /// See [`StateTable::put`](super::StateTable::put). Keeps to the room there is in memory.
+    pub(super) fn put(&mut self, rows: &RecordBatch, room: &mut Room) -> Result<Put> {
         if rows.num_rows() == 0 {
             return Ok(Put::default());
         }
@@ -160,20 +99,53 @@ impl Unique {
         let times = self.times(&columns[..self.keys])?;
         let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
         self.make_room(times.as_ref());
+        self.puts += 1;
         let mut replaced = 0;
         for (name, picks) in self.by_bucket(times.as_ref(), rows.num_rows()) {
             for picks in picks.chunks(SEGMENT_ROWS) {
                 let part = take_record_batch(&rows, &UInt32Array::from(picks.to_vec()))?;
                 let hashes: Vec<u64> = picks.iter().map(|&row| hashes[row as usize]).collect();
                 replaced += self.put_into(name, own(part)?, hashes)?;
+                self.spill(room)?;
             }
             if let Some(least) = name {
                 self.cut(least)?;
+                self.spill(room)?;
             }
         }
         let inserted = rows.num_rows() - replaced;
         self.len += inserted;
         Ok(Put { inserted, replaced })
+    }
+
+    /// Sends rows to disk until what is held in memory fits.
+    fn spill(&mut self, room: &mut Room) -> Result<()> {
+        while let Some((target, to)) = room.target(self.memory_bytes()) {
+            let mut held: Vec<(u64, Name, u32, usize)> = Vec::new();
+            let timeless = std::iter::once((None, &self.timeless));
+            for (name, bucket) in
+                timeless.chain(self.timed.iter().map(|(n, b)| (Some(*n), &b.rows)))
+            {
+                held.extend(bucket.ages().map(|(age, number, bytes)| (age, name, number, bytes)));
+            }
+            if held.is_empty() {
+                return Ok(());
+            }
+            held.sort_unstable();
+            let mut over = self.memory_bytes().saturating_sub(target);
+            let mut going: BTreeMap<Name, Vec<u32>> = BTreeMap::new();
+            for (_, name, number, bytes) in held {
+                going.entry(name).or_default().push(number);
+                over = over.saturating_sub(bytes);
+                if over == 0 {
+                    break;
+                }
+            }
+            for (name, numbers) in going {
+                self.change(name, |bucket| bucket.spill(&numbers, &to))?;
+            }
+        }
+        Ok(())
     }
 
     /// See [`StateTable::last_time`](super::StateTable::last_time).
@@ -185,7 +157,8 @@ impl Unique {
                 return Ok(Some(bucket.newest));
             }
             let mut last = None;
-            for rows in bucket.rows.rows()? {
+            for rows in Parts::of(bucket.rows.parts().collect()) {
+                let rows = rows?;
                 let times = key::times(rows.column(column))?;
                 last = last.max(times.values().iter().copied().filter(|t| *t <= not_after).max());
             }
@@ -197,23 +170,26 @@ impl Unique {
     }
 
     /// See [`StateTable::expired`](super::StateTable::expired).
-    pub(super) fn expired(&self, watermark_us: i64) -> Result<Vec<RecordBatch>> {
-        let Some(column) = self.expiry else { return Ok(Vec::new()) };
+    pub(super) fn expired(&self, watermark_us: i64) -> Result<Parts> {
+        let Some(column) = self.expiry else { return Ok(Parts::of(Vec::new())) };
         let mut expired = Vec::new();
         for bucket in self.timed.values().take_while(|b| b.oldest <= watermark_us) {
-            let rows = bucket.rows.rows()?;
+            let parts = bucket.rows.parts();
             if bucket.oldest == bucket.newest {
-                expired.extend(rows);
+                expired.extend(parts);
                 continue;
             }
+            // Of several times: there are not many.
+            let rows = Parts::of(parts.collect()).collect::<Result<Vec<_>>>()?;
             let rows = concat_batches(&self.schema, &rows)?;
             let times = key::times(rows.column(column))?;
             let mut order: Vec<u32> = (0..times.len() as u32).collect();
             order.retain(|&row| times.value(row as usize) <= watermark_us);
             order.sort_by_key(|&row| times.value(row as usize));
-            expired.push(take_record_batch(&rows, &UInt32Array::from(order))?);
+            let rows = take_record_batch(&rows, &UInt32Array::from(order))?;
+            expired.push(Part::Held(rows, None));
         }
-        Ok(expired)
+        Ok(Parts::of(expired))
     }
 
     /// See [`StateTable::expire`](super::StateTable::expire).
@@ -223,11 +199,14 @@ impl Unique {
         while let Some(mut first) = self.timed.first_entry() {
             let bucket = first.get_mut();
             if bucket.newest <= watermark_us {
+                self.held -= bucket.rows.memory_bytes();
                 removed += first.remove().rows.len();
                 continue;
             }
             if bucket.oldest <= watermark_us {
+                self.held -= bucket.rows.memory_bytes();
                 let (gone, oldest) = bucket.rows.remove_until(column, watermark_us)?;
+                self.held += bucket.rows.memory_bytes();
                 bucket.oldest = oldest;
                 removed += gone;
             }
@@ -238,28 +217,59 @@ impl Unique {
     }
 
     /// All rows: those with a time about oldest first, then those without.
-    pub(super) fn rows(&self) -> Result<Vec<RecordBatch>> {
-        let mut rows = Vec::new();
-        for bucket in self.timed.values() {
-            rows.extend(bucket.rows.rows()?);
-        }
-        rows.extend(self.timeless.rows()?);
-        Ok(rows)
+    pub(super) fn parts(&self) -> Parts {
+        let timed = self.timed.values().flat_map(|bucket| bucket.rows.parts());
+        Parts::of(timed.chain(self.timeless.parts()).collect())
     }
 
     fn times(&self, keys: &[ArrayRef]) -> Result<Option<Int64Array>> {
         self.expiry.map(|column| key::times(&keys[column])).transpose()
     }
 
-    /// The bucket that would hold a row.
-    fn bucket_of(&self, times: Option<&Int64Array>, row: usize) -> Option<(Name, &Bucket)> {
-        match times.filter(|t| t.is_valid(row)) {
-            None => Some((None, &self.timeless)),
-            Some(times) => {
-                let (&least, bucket) = self.timed.range(..=times.value(row)).next_back()?;
-                Some((Some(least), &bucket.rows))
-            }
+    /// The bucket that would hold rows of a time, and up to which time (exclusive); there may be none.
+    fn bucket_of(&self, time: i64) -> Option<(i64, Option<i64>)> {
+        let (&least, _) = self.timed.range(..=time).next_back()?;
+        let after = (Bound::Excluded(least), Bound::Unbounded);
+        Some((least, self.timed.range(after).next().map(|(&next, _)| next)))
+    }
+
+    /// Which bucket would hold each row; `None`: there is none.
+    fn buckets_of(&self, times: Option<&Int64Array>, rows: usize) -> Vec<Option<Name>> {
+        let Some(times) = times else { return vec![Some(None); rows] };
+        // Rows of a batch mostly have about the same time.
+        let mut last: Option<(i64, Option<i64>)> = None;
+        let of_time = |time: i64| {
+            let is_same = |(least, next): &(i64, Option<i64>)| {
+                *least <= time && next.is_none_or(|n| time < n)
+            };
+            last = last.filter(is_same).or_else(|| self.bucket_of(time));
+            last.map(|(least, _)| Some(least))
+        };
+        let mut of_time = of_time;
+        times.iter().map(|time| time.map_or(Some(None), &mut of_time)).collect()
+    }
+
+    fn bucket(&self, name: Name) -> Result<&Bucket> {
+        match name {
+            None => Ok(&self.timeless),
+            Some(least) => Ok(&self.timed.get(&least).ok_or_else(lost)?.rows),
         }
+    }
+
+    /// Changes a bucket, and counts what memory it takes then.
+    fn change<T>(
+        &mut self,
+        name: Name,
+        change: impl FnOnce(&mut Bucket) -> Result<T>,
+    ) -> Result<T> {
+        let bucket = match name {
+            None => &mut self.timeless,
+            Some(least) => &mut self.timed.get_mut(&least).ok_or_else(lost)?.rows,
+        };
+        self.held -= bucket.memory_bytes();
+        let changed = change(bucket);
+        self.held += bucket.memory_bytes();
+        changed
     }
 
     /// Sees to it that there is a bucket for each of these times.
@@ -287,25 +297,29 @@ impl Unique {
     /// The numbers of the rows that go into each bucket.
     fn by_bucket(&self, times: Option<&Int64Array>, rows: usize) -> BTreeMap<Name, Vec<u32>> {
         let mut picks: BTreeMap<Name, Vec<u32>> = BTreeMap::new();
-        for row in 0..rows {
-            if let Some((name, _)) = self.bucket_of(times, row) {
-                picks.entry(name).or_default().push(row as u32);
+        let names = self.buckets_of(times, rows);
+        let mut from = 0;
+        for run in names.chunk_by(|one, next| one == next) {
+            let to = from + run.len();
+            if let Some(name) = run[0] {
+                picks.entry(name).or_default().extend(from as u32..to as u32);
             }
+            from = to;
         }
         picks
     }
 
     /// Puts rows into the bucket of that name; gives how many were replaced.
     fn put_into(&mut self, name: Name, rows: RecordBatch, hashes: Vec<u64>) -> Result<usize> {
-        let (Some(least), Some(column)) = (name, self.expiry) else {
-            return self.timeless.put(rows, hashes);
-        };
-        let bucket = self.timed.entry(least).or_insert_with(|| Timed::new(self.keys));
-        for &time in key::times(rows.column(column))?.values() {
-            bucket.oldest = bucket.oldest.min(time);
-            bucket.newest = bucket.newest.max(time);
+        if let (Some(least), Some(column)) = (name, self.expiry) {
+            let bucket = self.timed.entry(least).or_insert_with(|| Timed::new(self.keys));
+            for &time in key::times(rows.column(column))?.values() {
+                bucket.oldest = bucket.oldest.min(time);
+                bucket.newest = bucket.newest.max(time);
+            }
         }
-        bucket.rows.put(rows, hashes)
+        let now = self.puts;
+        self.change(name, |bucket| bucket.put(rows, hashes, now))
     }
 
     /// Cuts a bucket in two at its median time, and the halves again, while one is too large and
@@ -319,7 +333,8 @@ impl Unique {
                 continue;
             }
             let Some(whole) = self.timed.remove(&least) else { continue };
-            let batches = whole.rows.rows()?;
+            self.held -= whole.rows.memory_bytes();
+            let batches = Parts::of(whole.rows.parts().collect()).collect::<Result<Vec<_>>>()?;
             let mut times = Vec::with_capacity(whole.rows.len());
             for batch in &batches {
                 times.extend_from_slice(key::times(batch.column(column))?.values());

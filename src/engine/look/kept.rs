@@ -16,6 +16,7 @@ use crate::time::{EventTimeMicros, Millis};
 pub fn times(table: &StateTable) -> Result<BTreeMap<Option<EventTimeMicros>, usize>> {
     let mut times = BTreeMap::new();
     for rows in table.rows()? {
+        let rows = rows?;
         let Some(column) = table.shape().expiry else {
             *times.entry(None).or_default() += rows.num_rows();
             continue;

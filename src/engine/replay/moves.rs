@@ -118,6 +118,7 @@ fn rows(table: &StateTable) -> Result<BTreeMap<Row, (Row, Option<EventTimeMicros
     let (by_key, whole) = (Encoder::of_columns(&shape.schema, keys)?, Encoder::new(&shape.schema)?);
     let mut found = BTreeMap::new();
     for batch in table.rows()? {
+        let batch = batch?;
         let times = shape.expiry.map(|column| micros(batch.column(column))).transpose()?;
         let encoded = by_key.encode(&batch.project(keys)?)?.into_iter().zip(whole.encode(&batch)?);
         for (at, (key, row)) in encoded.enumerate() {

@@ -184,7 +184,7 @@ impl Kept {
 
 /// All rows of a table. The time by which they go is kept as a number in some, and is a time here.
 fn rows_of(table: &StateTable) -> Result<RecordBatch> {
-    let rows = concat_batches(table.schema(), &table.rows()?)?;
+    let rows = concat_batches(table.schema(), &table.rows()?.collect::<Result<Vec<_>>>()?)?;
     let schema = rows.schema();
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
     let mut columns = rows.columns().to_vec();

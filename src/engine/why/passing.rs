@@ -212,6 +212,7 @@ fn keys_of(table: &StateTable) -> Result<std::collections::BTreeSet<String>> {
     let options = FormatOptions::default().with_null("NULL");
     let mut keys = std::collections::BTreeSet::new();
     for rows in table.rows()? {
+        let rows = rows?;
         let columns = &rows.columns()[..table.shape().lookup];
         let shown = columns.iter().map(|column| ArrayFormatter::try_new(column.as_ref(), &options));
         let shown = shown.collect::<Result<Vec<_>, _>>()?;

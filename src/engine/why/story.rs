@@ -357,6 +357,7 @@ fn session(
         .transpose()?
         .unwrap_or_default()
     {
+        let rows = rows?;
         for row in 0..rows.num_rows() {
             let (its_end, its_start) = (micros(&rows, keys, row)?, micros(&rows, keys + 1, row)?);
             let holds = its_start <= start && end <= its_end;
@@ -409,6 +410,7 @@ fn key_is_kept(
     let wanted = texts(arrived, &columns, 0)?;
     let in_state: Vec<usize> = (0..columns.len()).collect();
     for rows in table.rows()? {
+        let rows = rows?;
         for row in 0..rows.num_rows() {
             if texts(&rows, &in_state, row)? == wanted {
                 return Ok(Some(true));

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::RowId;
 use crate::batch::BatchId;
 use crate::durable::{Disk, Durability};
-use crate::state::{StateShape, StateStore, StateTable};
+use crate::state::{Memory, StateShape, StateStore, StateTable};
 
 /// A row: key, time, and a value that no other row has.
 type Row = (Option<i64>, Option<i64>, i64);
@@ -29,7 +29,8 @@ fn shape(grain_us: Option<i64>) -> StateShape {
 
 fn open(folder: &Path, grain_us: Option<i64>, version: Option<BatchId>) -> StateStore {
     let disk = Disk::new(Durability::Fast);
-    StateStore::open(folder.to_path_buf(), disk, shape(grain_us), version).unwrap()
+    StateStore::open(folder.to_path_buf(), disk, shape(grain_us), version, &Memory::default())
+        .unwrap()
 }
 
 fn batch(rows: &[Row]) -> RecordBatch {
@@ -78,7 +79,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// What is found for each key, with and without a range of time, against a look at every row.
 fn agrees(table: &StateTable, model: &Model, has_grain: bool) {
     assert_eq!(table.len(), model.len());
-    let all: Vec<i64> = table.rows().unwrap().iter().flat_map(values).collect();
+    let all: Vec<i64> = table.rows().unwrap().flat_map(|rows| values(&rows.unwrap())).collect();
     assert_eq!(all, model.iter().map(|(row, _)| row.2).collect::<Vec<_>>());
 
     let probes: Vec<(Option<i64>, i64, i64)> = [Some(0), Some(3), None, Some(77)]
@@ -122,7 +123,8 @@ fn agrees(table: &StateTable, model: &Model, has_grain: bool) {
         assert_eq!(table.absent(&batch(&asked)).unwrap().values(), &expected[..]);
     }
     for watermark in [-21, 0, 25, 60] {
-        let expired: Vec<i64> = table.expired(watermark).unwrap().iter().flat_map(values).collect();
+        let expired: Vec<i64> =
+            table.expired(watermark).unwrap().flat_map(|rows| values(&rows.unwrap())).collect();
         let mut gone: Vec<(i64, usize, i64)> = model
             .iter()
             .enumerate()

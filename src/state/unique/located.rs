@@ -1,0 +1,116 @@
+//! Where the rows of many keys are, in memory or on disk.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
+use arrow::compute::{interleave, interleave_record_batch};
+
+use super::{Name, Unique};
+use crate::error::Result;
+use crate::state::key;
+use crate::state::lookup::Lookup;
+
+/// Where the rows of some keys are.
+struct Located {
+    /// What holds them.
+    batches: Vec<RecordBatch>,
+    /// For each key the batch and the row in it; `None`: it has no row.
+    places: Vec<Option<(usize, usize)>>,
+}
+
+impl Unique {
+    /// See [`StateTable::get`](crate::state::StateTable::get).
+    pub(in crate::state) fn get(&self, keys: &[ArrayRef]) -> Result<RecordBatch> {
+        let count = keys.first().map_or(1, |column| column.len());
+        let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
+        let Located { batches, places } = self.locate(&keys, count)?;
+        let mut seen = HashSet::new();
+        let picked: Vec<(usize, usize)> =
+            places.into_iter().flatten().filter(|place| seen.insert(*place)).collect();
+        if picked.is_empty() {
+            return Ok(RecordBatch::new_empty(self.schema.clone()));
+        }
+        Ok(interleave_record_batch(&batches.iter().collect::<Vec<_>>(), &picked)?)
+    }
+
+    /// For each key, the value that its row has in a column; NULL where it has no row.
+    pub(in crate::state) fn each(
+        &self,
+        keys: &[ArrayRef],
+        count: usize,
+        column: usize,
+    ) -> Result<ArrayRef> {
+        let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
+        let Located { batches, places } = self.locate(&keys, count)?;
+        // Number 0 stands for what is not there.
+        let nothing = new_null_array(self.schema.field(column).data_type(), 1);
+        let mut values: Vec<&dyn Array> = vec![&nothing];
+        values.extend(batches.iter().map(|batch| batch.column(column).as_ref() as &dyn Array));
+        let picked: Vec<(usize, usize)> = places
+            .into_iter()
+            .map(|place| place.map_or((0, 0), |(batch, row)| (batch + 1, row)))
+            .collect();
+        Ok(interleave(&values, &picked)?)
+    }
+
+    /// For each of `count` normalised keys, whether it has a row.
+    pub(in crate::state) fn contains(&self, keys: &[ArrayRef], count: usize) -> Result<Vec<bool>> {
+        Ok(self.locate(keys, count)?.places.iter().map(Option::is_some).collect())
+    }
+
+    fn locate(&self, keys: &[ArrayRef], count: usize) -> Result<Located> {
+        let hashes = key::hashes(keys, count)?;
+        let times = self.times(keys)?;
+        let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
+        let (mut batches, mut numbers) = (Vec::new(), BTreeMap::new());
+        let mut places = vec![None; count];
+        let mut not_in_memory: BTreeMap<Name, Vec<(u64, u32)>> = BTreeMap::new();
+        let names = self.buckets_of(times.as_ref(), count);
+        for (row, (&hash, name)) in hashes.iter().zip(names).enumerate() {
+            let Some(name) = name else { continue };
+            let bucket = self.bucket(name)?;
+            let lookup = lookups.entry(name).or_insert_with(|| bucket.lookup(keys));
+            let Some(place) = bucket.find(lookup, hash, row)? else {
+                if bucket.spilled().is_some() {
+                    not_in_memory.entry(name).or_default().push((hash, row as u32));
+                }
+                continue;
+            };
+            let number = *numbers.entry((name, place.segment)).or_insert(batches.len());
+            if number == batches.len() {
+                batches.extend(bucket.segment(place.segment).cloned());
+            }
+            places[row] = Some((number, place.row as usize));
+        }
+        for (name, wanted) in not_in_memory {
+            self.locate_on_disk(name, keys, wanted, &mut batches, &mut places)?;
+        }
+        Ok(Located { batches, places })
+    }
+
+    /// Looks for keys of one bucket, given by hash and position, among its rows on disk.
+    fn locate_on_disk(
+        &self,
+        name: Name,
+        keys: &[ArrayRef],
+        wanted: Vec<(u64, u32)>,
+        batches: &mut Vec<RecordBatch>,
+        places: &mut [Option<(usize, usize)>],
+    ) -> Result<()> {
+        let Some(spilled) = self.bucket(name)?.spilled() else { return Ok(()) };
+        let found = spilled.find(&spilled.encode_keys(keys)?, wanted)?;
+        // A key may be sought more than once, and is one row all the same.
+        let (mut rows, mut first) = (Vec::with_capacity(found.len()), HashMap::new());
+        for row in &found {
+            let at = *first.entry(row.place).or_insert(rows.len());
+            if at == rows.len() {
+                rows.push(row.bytes.as_slice());
+            }
+            places[row.probe as usize] = Some((batches.len(), at));
+        }
+        if !rows.is_empty() {
+            batches.push(spilled.decode(rows)?);
+        }
+        Ok(())
+    }
+}
