@@ -70,9 +70,14 @@ impl Disk {
     /// Makes a file, or replaces the one of that name; a reader sees the old one or the new one.
     pub fn replace(&self, path: &Path, bytes: &[u8]) -> Result<()> {
         let temporary = self.write_temporary(path, bytes)?;
-        let renamed = fault::before("rename", path).and_then(|()| fs::rename(&temporary, path));
+        self.put_in_place(&temporary, path)
+    }
+
+    /// Gives a file that is whole its name.
+    fn put_in_place(&self, temporary: &Path, path: &Path) -> Result<()> {
+        let renamed = fault::before("rename", path).and_then(|()| fs::rename(temporary, path));
         renamed.map_err(|e| {
-            let _ = fs::remove_file(&temporary);
+            let _ = fs::remove_file(temporary);
             Error::io("rename to", path, e)
         })?;
         self.sync_parent(path)
@@ -176,6 +181,10 @@ impl Disk {
         file.write_all(first)?;
         fault::before(call, path)?;
         file.write_all(second)?;
+        self.sync(file, path)
+    }
+
+    fn sync(&self, file: &File, path: &Path) -> io::Result<()> {
         if self.durability == Durability::Fast {
             return Ok(());
         }

@@ -149,6 +149,32 @@ fn a_disk_that_refuses_once_costs_a_start_and_nothing_else() {
 }
 
 #[test]
+fn a_disk_without_room_for_state_that_memory_does_not_hold_costs_a_start_too() {
+    let shell = project();
+    let text = std::fs::read_to_string(shell.0.path().join("pipeline.sql")).unwrap();
+    let little = text.replacen(
+        "CREATE STREAMING TABLE counts",
+        "CREATE STREAMING TABLE counts TBLPROPERTIES ('state.memory' = '1')",
+        1,
+    );
+    assert_ne!(little, text);
+    shell.write("pipeline.sql", &little);
+    for (error, condition) in
+        [("ENOSPC@spill.write#2", "DISK_FULL"), ("EIO@spill.read", "IO_ERROR")]
+    {
+        let said = shell.run_with(&[("STRANDLINE_FAULT", error)], RUN);
+        said.failed(15, &["spill", condition, "query 'counts'"]);
+    }
+    shell.run(&format!("{RUN} --crash-at spill.write#2"));
+    shell.works(RUN);
+    assert_eq!(counts(&shell), COUNTS);
+    let left = std::fs::read_dir(shell.0.path().join("checkpoints/counts/state/0/groups")).unwrap();
+    let names: Vec<String> =
+        left.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(names.iter().all(|name| name.ends_with(".change")), "{names:?}");
+}
+
+#[test]
 fn a_live_query_waits_until_the_disk_has_room_again() {
     let shell = project();
     let full = [("STRANDLINE_FAULT", "ENOSPC@state.write#2")];

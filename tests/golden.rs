@@ -21,7 +21,7 @@ macro_rules! areas {
 
 areas! {
     functions expressions stateless window session watermark aggregate duplicates limit join views
-    source json csv restart crash closing sinks errors rejected
+    source json csv restart crash closing sinks errors rejected state
 }
 
 #[test]

@@ -227,6 +227,23 @@ proptest! {
     }
 
     #[test]
+    fn little_memory_for_state_changes_nothing(
+        rows in rows(), cuts in cuts(), fates in fates(), bytes in 1u32..6000
+    ) {
+        let mut files = cut(&rows, &cuts);
+        files.push(closing());
+        for mode in ["update", "append", "complete"] {
+            let plenty = pipeline(mode, "ts, '5 minutes', '2 minutes'");
+            let little = plenty.replace(
+                "TBLPROPERTIES (", &format!("TBLPROPERTIES ('state.memory' = '{bytes}', ")
+            );
+            let disturbed = run(&little, &files, &fates, Output::Memory);
+            let calm = run(&plenty, &files, &[], Output::Memory);
+            prop_assert_eq!(answer(&disturbed.written("out")), answer(&calm.written("out")));
+        }
+    }
+
+    #[test]
     fn a_table_in_update_mode_has_one_row_a_group(rows in rows(), cuts in cuts(), fates in fates()) {
         let pipeline = pipeline("update", "ts, '5 minutes'");
         let world = run(&pipeline, &cut(&rows, &cuts), &fates, Output::Delta);

@@ -7,8 +7,8 @@ use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Take, Write};
 use std::path::Path;
 
+use super::Disk;
 use super::sealed::{self, SealError};
-use super::{Disk, Durability};
 use crate::error::{Error, Result};
 use crate::fault;
 
@@ -24,17 +24,12 @@ impl Disk {
         write: impl FnOnce(&mut dyn Write) -> Result<()>,
     ) -> Result<u64> {
         let temporary = super::temporary(path);
-        let written = self.write_sealed(path, &temporary, kind, write).and_then(|length| {
-            fault::before("rename", path)
-                .and_then(|()| fs::rename(&temporary, path))
-                .map_err(|e| Error::io("rename to", path, e))?;
-            Ok(length)
-        });
+        let written = self.write_sealed(path, &temporary, kind, write);
         if written.is_err() {
             let _ = fs::remove_file(&temporary);
         }
         let length = written?;
-        self.sync_parent(path)?;
+        self.put_in_place(&temporary, path)?;
         Ok(length)
     }
 
@@ -47,25 +42,18 @@ impl Disk {
     ) -> Result<u64> {
         let refused = |e: io::Error| Error::io("write", path, e);
         let mut file = File::create(temporary).map_err(refused)?;
-        // The first line has its length before its content is known.
+        // The first line has its length before what it says is known.
         let line = sealed::first_line(kind, 0, 0);
         file.write_all(line.as_bytes()).map_err(refused)?;
         let mut body = Body { file, pending: Vec::with_capacity(PIECE), length: 0, crc: 0 };
         write(&mut body)?;
         body.flush().map_err(refused)?;
         let Body { mut file, length, crc, .. } = body;
-        let finish = || {
-            fault::before("write", path)?;
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(sealed::first_line(kind, length, crc).as_bytes())?;
-            if self.durability == Durability::Fast {
-                return Ok(());
-            }
-            fault::before("sync", path)?;
-            file.sync_all()
-        };
-        let mut finish = finish;
-        finish().map_err(refused)?;
+        fault::before("write", path)
+            .and_then(|()| file.seek(SeekFrom::Start(0)))
+            .and_then(|_| file.write_all(sealed::first_line(kind, length, crc).as_bytes()))
+            .and_then(|()| self.sync(&file, path))
+            .map_err(refused)?;
         Ok(line.len() as u64 + length)
     }
 }

@@ -77,12 +77,12 @@ impl Share {
     }
 
     /// Holds the query to its limit, and says once when it comes near. `what` names the table, which
-    /// has `rows` rows.
+    /// has `rows` rows; `spills`: whether they can go to disk.
     ///
     /// # Errors
     ///
     /// `STATE_LIMIT_REACHED`.
-    pub(super) fn check(&self, what: &str, rows: usize) -> Result<()> {
+    pub(super) fn check(&self, what: &str, rows: usize, spills: bool) -> Result<()> {
         let Shared { limit, limit_of_all, held, warned, .. } = &*self.memory.0;
         let (limit, limit_of_all) = (*limit, *limit_of_all);
         let (of_query, of_all) =
@@ -91,9 +91,9 @@ impl Share {
             format!(
                 "{whose} takes {} of memory, and {} is the limit ({set_by}); {what} has {rows} rows, \
                  which take {}",
-                megabytes(held),
-                megabytes(limit),
-                megabytes(self.held)
+                in_words(held),
+                in_words(limit),
+                in_words(self.held)
             )
         };
         let limits = [
@@ -112,10 +112,10 @@ impl Share {
                     "STATE_LIMIT_REACHED",
                     reached(limit, held, whose, set_by),
                 )
-                .hint(WAY_OUT));
+                .hint(way_out(spills)));
             }
             if held > limit / 5 * 4 && !warned.swap(true, Ordering::Relaxed) {
-                tracing::warn!("{}: {WAY_OUT}", reached(limit, held, whose, set_by));
+                tracing::warn!("{}: {}", reached(limit, held, whose, set_by), way_out(spills));
             }
         }
         Ok(())
@@ -123,10 +123,18 @@ impl Share {
 }
 
 /// What a person can do.
-const WAY_OUT: &str = "what was committed stays, and the query goes on from there with more room: \
-                       lower state.memory, beyond which state goes to disk; raise state.limit; or let \
-                       state go earlier, by a shorter delay of the watermark, shorter windows or fewer \
-                       columns in the key";
+fn way_out(spills: bool) -> String {
+    let first = if spills {
+        "lower state.memory, beyond which this state goes to disk"
+    } else {
+        "this state does not go to disk (joins, sessions and duplicates within the watermark)"
+    };
+    format!(
+        "what was committed stays, and the query goes on from there once it has room: {first}; raise \
+         state.limit; or let state go earlier, by a shorter delay of the watermark, shorter windows \
+         or fewer columns in the key"
+    )
+}
 
 impl Drop for Share {
     fn drop(&mut self) {
@@ -135,11 +143,10 @@ impl Drop for Share {
     }
 }
 
-/// Bytes in words.
-fn megabytes(bytes: u64) -> String {
-    match bytes {
-        0..10_000_000 => format!("{} kB", bytes / 1000),
-        10_000_000..10_000_000_000 => format!("{} MB", bytes / 1_000_000),
-        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+/// Bytes in words; units of 1024, as in the properties.
+fn in_words(bytes: u64) -> String {
+    match bytes >> 10 {
+        kilobytes @ 0..10_000 => format!("{kilobytes} KB"),
+        kilobytes => format!("{} MB", kilobytes >> 10),
     }
 }

@@ -43,7 +43,7 @@ impl Room {
 
     /// See [`Share::check`].
     pub(super) fn check(&self, what: &str, rows: usize) -> Result<()> {
-        self.share.as_ref().map_or(Ok(()), |share| share.check(what, rows))
+        self.share.as_ref().map_or(Ok(()), |share| share.check(what, rows, self.overflow.is_some()))
     }
 
     /// Bytes that rows take on disk.

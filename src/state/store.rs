@@ -32,7 +32,7 @@ const SNAPSHOT_BYTES: u64 = if cfg!(test) { 4 * CHANGE_WEIGHT } else { 1024 * 10
 
 /// What a change weighs at least: to open a small file costs about as much as to read this much.
 /// Without it a large state with tiny changes would be read back from 100,000 files.
-const CHANGE_WEIGHT: u64 = 32 * 1024;
+const CHANGE_WEIGHT: u64 = 16 * 1024;
 
 /// A snapshot of at most so many bytes, before they are compressed, is written at once: a batch waits for
 /// it some ten milliseconds.
