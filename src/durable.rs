@@ -96,14 +96,17 @@ impl Disk {
     /// Makes a folder and those above it.
     pub fn create_folder(&self, path: &Path) -> Result<()> {
         if path.is_dir() {
-            return Ok(());
+            // Who made it may have died before its name was permanent.
+            return self.sync_parent(path);
         }
         if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
             self.create_folder(parent)?;
         }
         match fault::before("make-folder", path).and_then(|()| fs::create_dir(path)) {
             Ok(()) => self.sync_parent(path),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+                self.sync_parent(path)
+            }
             Err(e) => Err(Error::io("create the folder", path, e)),
         }
     }

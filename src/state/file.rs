@@ -207,15 +207,17 @@ fn write(
 pub(super) enum Unusable {
     /// Not whole, or not what its name says.
     Corrupt(String),
-    /// Whole, but of rows with other columns or keys, or of a newer format.
+    /// Whole, but of rows with other columns or keys.
     Different(String),
+    /// Whole, but not to be read by this version of the program.
+    Foreign(String),
 }
 
 impl From<SealError> for Unusable {
     fn from(error: SealError) -> Self {
         match error {
             SealError::Torn(why) => Unusable::Corrupt(why),
-            SealError::Foreign(why) => Unusable::Different(why),
+            SealError::Foreign(why) => Unusable::Foreign(why),
         }
     }
 }
@@ -223,7 +225,9 @@ impl From<SealError> for Unusable {
 impl fmt::Display for Unusable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Unusable::Corrupt(why) | Unusable::Different(why) => f.write_str(why),
+            Unusable::Corrupt(why) | Unusable::Different(why) | Unusable::Foreign(why) => {
+                f.write_str(why)
+            }
         }
     }
 }

@@ -440,6 +440,11 @@ impl StateStore {
                 format!("{} is damaged: {why}", path.display()),
             )
             .hint(WAY_OUT)),
+            Some(Err(why @ Unusable::Foreign(_))) => Err(Error::checkpoint(
+                "CHECKPOINT_FORMAT",
+                format!("{} cannot be read: {why}", path.display()),
+            )
+            .hint("run the version of strandline that wrote it, or a newer one")),
             Some(Err(why @ Unusable::Different(_))) => Err(Error::changed(
                 "STATE_SCHEMA_CHANGED",
                 format!("{} does not belong to this query: {why}", path.display()),
