@@ -300,14 +300,14 @@ fn a_changed_and_a_missing_input_file_are_named() {
     let lines = fs::read_to_string(&file).unwrap();
     fs::write(&file, lines.replacen("value", "valve", 1)).unwrap();
     let (code, out, err) = lab.command(&replay);
-    assert_eq!(code, 1, "{err}");
+    assert_eq!(code, 14, "{err}");
     assert_eq!(out.lines().count(), 3, "the batches before it are told: {out}");
     for part in ["[SOURCE_FILE_CHANGED]", "batch 3", "input/events/batch_000003.json"] {
         assert!(err.contains(part), "no {part} in {err}");
     }
     fs::remove_file(&file).unwrap();
     let (code, _, err) = lab.command(&replay);
-    assert_eq!(code, 1);
+    assert_eq!(code, 14);
     assert!(err.contains("[SOURCE_FILE_MISSING]") && err.contains("batch_000003.json"), "{err}");
 }
 
@@ -363,7 +363,7 @@ fn a_table_that_is_another_one_is_refused() {
     fs::remove_dir_all(one.path("data/out")).unwrap();
     fs::rename(two.path("data/out"), one.path("data/out")).unwrap();
     let (code, _, err) = one.command(&["replay", "checkpoints/out"]);
-    assert_eq!(code, 1);
+    assert_eq!(code, 13);
     assert!(err.contains("[DELTA_BATCH_MISSING]"), "{err}");
     fs::remove_dir_all(one.path("data/out")).unwrap();
     let (code, _, err) = one.command(&["replay", "checkpoints/out"]);
