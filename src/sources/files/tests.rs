@@ -227,7 +227,7 @@ fn a_long_file_is_read_in_pieces_and_a_line_that_fits_in_none_is_a_bad_one() {
     assert_eq!(ids(&read), ["a", "NULL", "b", "NULL", "b.json"]);
     let bad: Vec<_> = read.bad.iter().map(|bad| (bad.line, bad.offset, bad.row)).collect();
     let last = text.len() as u64 - 4;
-    assert_eq!(bad, [(3, 13, Some(1)), (5, last, Some(3))]);
+    assert_eq!(bad, [(3, 12, Some(1)), (5, last, Some(3))]);
     assert!(
         read.bad[0].reason.contains(&format!("of {} bytes", (35 << 20) + 9)),
         "{:?}",
