@@ -33,6 +33,20 @@ struct Record {
     times: Vec<Times>,
 }
 
+/// More batches than a clean-up archives at once.
+const MOST_BATCHES: BatchId = 1 << 20;
+
+impl Record {
+    /// Whether it is one that [`History::append`] writes, where `next` is the first batch that no record
+    /// before it tells of.
+    fn is_sound(&self, next: BatchId) -> bool {
+        let batches = self.last_batch.checked_sub(self.first_batch);
+        self.first_batch <= next
+            && batches.is_some_and(|batches| batches < MOST_BATCHES)
+            && self.takes.iter().all(|(batch, _)| *batch <= self.last_batch)
+    }
+}
+
 /// A batch's time, and its watermark where the query has one: milliseconds since 1970.
 pub(super) type Times = (Millis, Option<Millis>);
 
@@ -73,6 +87,10 @@ impl History {
             };
             let record: Record = serde_json::from_slice(body)
                 .map_err(|e| corrupt(checkpoint, format!("{}: {e}", path.display())))?;
+            if !record.is_sound(next) {
+                let what = format!("{} tells of batches that cannot be", path.display());
+                return Err(corrupt(checkpoint, what));
+            }
             // A range that a crash let be written twice counts once.
             archive.takes.extend(record.takes.into_iter().filter(|(b, _)| *b >= next));
             for batch in next..=record.last_batch {

@@ -240,7 +240,9 @@ impl BatchLog {
     }
 }
 
-/// A batch number, as this program writes one: `07` or `7.bad` are none.
+/// A batch number, as this program writes one: `07` or `7.bad` are none, nor is one that a table's
+/// transaction could not have.
 fn number(name: &str) -> Option<BatchId> {
-    name.parse().ok().filter(|number: &BatchId| number.to_string() == name)
+    const MOST: BatchId = i64::MAX as BatchId;
+    name.parse().ok().filter(|number: &BatchId| *number < MOST && number.to_string() == name)
 }

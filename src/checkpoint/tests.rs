@@ -10,7 +10,7 @@ use super::{
     Checkpoint, Commit, Held, Inspection, Offsets, Pinned, Recording, Recovery, Role, Watermark,
 };
 use crate::batch::BatchId;
-use crate::durable::{Disk, Durability, names};
+use crate::durable::{Disk, Durability, names, seal};
 use crate::error::Result;
 
 fn pinned() -> Pinned {
@@ -335,6 +335,33 @@ fn a_lost_history_is_refused() {
     let checkpoint = done(folder.path(), 250);
     remove(folder.path(), "sources/0/history");
     assert_eq!(checkpoint.history(0).unwrap_err().condition(), "CHECKPOINT_CORRUPT");
+}
+
+#[test]
+fn a_history_that_tells_of_batches_that_cannot_be_is_refused() {
+    let huge = json!({"firstBatch": 0, "lastBatch": u64::MAX, "takes": [], "times": []});
+    let backwards = json!({"firstBatch": 0, "lastBatch": 3, "takes": [[4, {}]], "times": []});
+    let gap = json!({"firstBatch": 7, "lastBatch": 9, "takes": [], "times": []});
+    for record in [huge, backwards, gap] {
+        let folder = tempfile::tempdir().unwrap();
+        drop(done(folder.path(), 3));
+        let history = folder.path().join("sources/0");
+        fs::create_dir_all(&history).unwrap();
+        fs::write(history.join("history"), seal("takes", record.to_string().as_bytes())).unwrap();
+        let error = open(folder.path()).unwrap().history(0).unwrap_err();
+        assert_eq!(error.condition(), "CHECKPOINT_CORRUPT", "{record}");
+    }
+}
+
+#[test]
+fn a_file_whose_name_is_no_batch_that_can_be_is_none() {
+    let recovery = after(3, false, |folder| {
+        for name in ["18446744073709551615", "9223372036854775807", "007", "-1", "3.bad"] {
+            fs::write(folder.join("offsets").join(name), b"").unwrap();
+            fs::write(folder.join("commits").join(name), b"").unwrap();
+        }
+    });
+    assert_eq!(recovery.unwrap(), planned(3));
 }
 
 #[test]

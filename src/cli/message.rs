@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, LabeledSpan, NamedSource};
 
-use crate::error::Error;
+use crate::error::{Error, Place};
 
 /// Prints an error to standard error, with colour only on a terminal and without `NO_COLOR`.
 pub fn show(error: &Error) {
@@ -26,6 +26,18 @@ fn plain() -> GraphicalTheme {
     theme
 }
 
+/// Whether a place can be drawn under its line: nobody reads a line of thousands of signs, and the
+/// library cannot count to more than 65,535.
+fn fits(place: &Place) -> bool {
+    const LONGEST: usize = 4_000;
+    let mut start = 0;
+    place.text.split_inclusive('\n').all(|line| {
+        let shown = start <= place.span.end && place.span.start <= start + line.len();
+        start += line.len();
+        !shown || line.len() < LONGEST
+    })
+}
+
 #[derive(Debug)]
 struct Message {
     text: String,
@@ -36,9 +48,13 @@ struct Message {
 
 impl Message {
     fn of(error: &Error) -> Self {
-        let place = error.place();
+        let place = error.place().filter(|place| fits(place));
         Self {
-            text: format!("[{}] {}", error.condition(), error.message()),
+            text: match place {
+                Some(_) => format!("[{}] {}", error.condition(), error.message()),
+                // With the place in words, where there is one.
+                None => error.to_string(),
+            },
             hint: error.hint_text().map(str::to_string),
             source: place.map(|p| NamedSource::new(&p.name, p.text.to_string())),
             label: place.map(|p| {
@@ -70,5 +86,27 @@ impl Diagnostic for Message {
         self.label
             .clone()
             .map(|label| Box::new(std::iter::once(label)) as Box<dyn Iterator<Item = _>>)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Span;
+
+    #[test]
+    fn a_place_in_a_line_that_is_too_long_to_draw_is_said_in_words() {
+        let text = format!("SELECT 1\n{} x\n", "1+".repeat(100_000));
+        let at = |start| {
+            let place = Place {
+                name: "q.sql".into(),
+                text: text.as_str().into(),
+                span: Span { start, end: start + 1 },
+            };
+            Message::of(&Error::sql("WRONG", "it is wrong").at(place))
+        };
+        assert!(at(3).source.is_some());
+        let long = at(150_000);
+        assert!(long.source.is_none() && long.text.ends_with("(q.sql:2:149992)"), "{}", long.text);
     }
 }

@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
     WindowUDF,
 };
 
+use super::complexity::DEEPEST_VIEW;
 use super::functions::{self, BatchTime};
 use super::names::Spelling;
 use super::optimizer;
@@ -272,6 +273,13 @@ impl Scope {
             let what = format!("the view '{}' reads itself", view.name);
             return Err(Error::sql("RECURSIVE_VIEW", what)
                 .hint("a view can read tables and other views")
+                .at(self.text.place(view.span))
+                .into());
+        }
+        if open().len() >= DEEPEST_VIEW {
+            let what = format!("more than {DEEPEST_VIEW} views read each other");
+            return Err(Error::sql("FAILED_TO_PARSE_TOO_COMPLEX", what)
+                .hint("make one of them a CREATE STREAMING TABLE")
                 .at(self.text.place(view.span))
                 .into());
         }

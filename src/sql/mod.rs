@@ -6,7 +6,7 @@
 //!
 //! The life of a query, file by file:
 //!
-//! 1. `tokens` and `dialect` cut the text up; `statements` recognises what is created.
+//! 1. `tokens` and `dialect` cut the text up, `complexity` refuses too much of it; `statements` recognises what is created.
 //! 2. `names` settles upper and lower case; `relations` takes STREAM and WATERMARK out.
 //! 3. The parser crate makes a tree; `names`, `column_names` and `functions` put Spark's names into
 //!    it, `generators` takes out what makes rows, `lateral_alias` what an alias further on stands
@@ -33,6 +33,7 @@ mod catalog;
 mod check;
 mod coercion;
 mod column_names;
+mod complexity;
 mod deduplicate;
 mod dialect;
 mod errors;

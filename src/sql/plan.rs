@@ -24,8 +24,8 @@ use super::statements::StreamingTableDefinition;
 use super::tokens::{parse_whole, span_of};
 use super::watermark::{WatermarkDefinition, WatermarkNode};
 use super::{
-    deduplicate, grouping_sets, join_filters, lateral_alias, meaning, moved_times, names, stars,
-    unions, windows,
+    complexity, deduplicate, grouping_sets, join_filters, lateral_alias, meaning, moved_times,
+    names, stars, unions, windows,
 };
 use crate::batch::{Slot, SlotTable};
 use crate::calendar::Zone;
@@ -186,6 +186,7 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
             }
         }
     };
+    complexity::check_plan(&plan).map_err(at_query)?;
     Ok(Planned { plan, written })
 }
 

@@ -16,13 +16,15 @@ pub(super) struct SourceText {
     pub(super) text: Arc<str>,
     /// The byte at which each line starts.
     lines: Arc<[usize]>,
+    /// Whether each character is one byte: then a column is found without walking to it.
+    ascii: bool,
 }
 
 impl SourceText {
     pub(super) fn new(name: &str, text: &str) -> Self {
         let starts = text.match_indices('\n').map(|(at, _)| at + 1);
         let lines = std::iter::once(0).chain(starts).collect();
-        Self { name: name.into(), text: text.into(), lines }
+        Self { name: name.into(), text: text.into(), lines, ascii: text.is_ascii() }
     }
 
     /// The bytes of a token's span. Lines and columns count from 1; line 0 means nowhere.
@@ -37,6 +39,9 @@ impl SourceText {
         let column = usize::try_from(location.column).ok()?.checked_sub(1)?;
         let start = *self.lines.get(line)?;
         let rest = &self.text[start..];
+        if self.ascii {
+            return Some(start + column.min(rest.len()));
+        }
         Some(start + rest.char_indices().nth(column).map_or(rest.len(), |(at, _)| at))
     }
 

@@ -29,6 +29,7 @@ pub(super) fn tokenize(text: &SourceText) -> Result<Vec<TokenWithSpan>> {
             t
         })
         .collect();
+    super::complexity::check(text, &clean)?;
     super::literals::normalise(text, &mut clean);
     normalise_intervals(text, &mut clean)?;
     Ok(clean)

@@ -1,0 +1,221 @@
+//! How much of a text is taken on, before it is parsed.
+//!
+//! Parser and planner walk a query by calling themselves, so one that is nested deep enough overflows
+//! the stack, which ends the process; and what a chain of operators costs grows with the third power
+//! of its length. So both are refused here, with the place. The bounds are far above what people write,
+//! and such that a query at any one of them is planned within seconds.
+
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
+
+use super::text::SourceText;
+use super::tokens::{is_word, span_of, word};
+use crate::error::{Error, Result};
+
+/// Brackets and CASE in each other. (The parser has a lower bound for most of what they can be.)
+const DEEPEST: usize = 100;
+
+/// Types in each other: `ARRAY<ARRAY<…`.
+const DEEPEST_TYPE: usize = 30;
+
+/// AND and OR side by side.
+const MOST_CONDITIONS: usize = 500;
+
+/// Other operators side by side, and places of arrays: each is an operand of the next.
+const MOST_OPERATORS: usize = 100;
+
+/// Names with a dot between them: `a.b.c`.
+const LONGEST_PATH: usize = 30;
+
+/// SELECTs of a statement.
+const MOST_SELECTS: usize = 250;
+
+/// JOINs of a statement.
+const MOST_JOINS: usize = 100;
+
+/// Words, values and signs of a statement.
+const MOST_TOKENS: usize = 50_000;
+
+/// Nodes of the plan of a query, its views and its subqueries.
+const MOST_NODES: usize = 2_000;
+
+/// Views that read each other: the plan of each is made while that of the one above is under way.
+pub(super) const DEEPEST_VIEW: usize = 30;
+
+/// `FAILED_TO_PARSE_TOO_COMPLEX` where one of the statements of a text is beyond a bound.
+pub(super) fn check(text: &SourceText, tokens: &[TokenWithSpan]) -> Result<()> {
+    tokens
+        .split(|t| t.token == Token::SemiColon)
+        .try_for_each(|statement| Measure::default().walk(text, statement))
+}
+
+/// `FAILED_TO_PARSE_TOO_COMPLEX` where a plan is: a name for a part of a query stands for all of it
+/// wherever it is used, so that a few lines can mean millions of nodes.
+pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
+    let mut nodes = 0;
+    let counted = plan.apply_with_subqueries(|_| {
+        nodes += 1;
+        Ok(if nodes > MOST_NODES { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    });
+    counted?;
+    if nodes <= MOST_NODES {
+        return Ok(());
+    }
+    let what = format!("the query is too complex: its plan has more than {MOST_NODES} nodes");
+    Err(Error::sql("FAILED_TO_PARSE_TOO_COMPLEX", what).hint(
+        "a view or WITH that is used twice counts twice: give it a table of its own with CREATE \
+         STREAMING TABLE",
+    ))
+}
+
+/// What has been counted up to a token.
+#[derive(Default)]
+struct Measure {
+    /// The chain that stands in each bracket that is open, the innermost last.
+    outer: Vec<Chain>,
+    chain: Chain,
+    type_depth: usize,
+    path: usize,
+    selects: usize,
+    joins: usize,
+}
+
+/// Operators side by side.
+#[derive(Default, Clone, Copy)]
+struct Chain {
+    conditions: usize,
+    operators: usize,
+}
+
+impl Measure {
+    fn walk(mut self, text: &SourceText, tokens: &[TokenWithSpan]) -> Result<()> {
+        for (at, token) in tokens.iter().enumerate() {
+            self.take(token, tokens.get(at + 1));
+            let beyond = self.beyond();
+            let beyond = beyond.or((at >= MOST_TOKENS).then_some(("words and signs", MOST_TOKENS)));
+            if let Some((what, most)) = beyond {
+                let place = text.place(span_of(text, std::slice::from_ref(token)));
+                let what = format!("the query is too complex: more than {most} {what}");
+                return Err(Error::sql("FAILED_TO_PARSE_TOO_COMPLEX", what)
+                    .hint(
+                        "split it: give its parts names with CREATE STREAMING TABLE, or put many \
+                         values into a table and join it",
+                    )
+                    .at(place));
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, token: &TokenWithSpan, next: Option<&TokenWithSpan>) {
+        match &token.token {
+            Token::LParen | Token::LBrace => self.open(),
+            Token::LBracket => {
+                self.chain.operators += 1;
+                self.open();
+            }
+            Token::RParen | Token::RBracket | Token::RBrace => self.close(),
+            Token::Comma => self.chain = Chain::default(),
+            Token::Word(_) => self.take_word(token, next),
+            Token::Gt => self.type_depth = self.type_depth.saturating_sub(1),
+            Token::ShiftRight => self.type_depth = self.type_depth.saturating_sub(2),
+            Token::Number(..) | Token::SingleQuotedString(_) | Token::Period => {}
+            _ => self.chain.operators += 1,
+        }
+        match token.token {
+            Token::Period => self.path += 1,
+            Token::Word(_) => {}
+            _ => self.path = 0,
+        }
+    }
+
+    fn take_word(&mut self, token: &TokenWithSpan, next: Option<&TokenWithSpan>) {
+        let Some(word) = word(token) else { return };
+        let is = |words: &[&str]| words.iter().any(|w| w.eq_ignore_ascii_case(word));
+        let opens_type = next.is_some_and(|next| next.token == Token::Lt);
+        if opens_type && is(&["ARRAY", "MAP", "STRUCT"]) {
+            self.type_depth += 1;
+        } else if is(&["AND", "OR"]) {
+            self.chain = Chain { conditions: self.chain.conditions + 1, operators: 0 };
+        } else if is(&["DIV", "NOT", "IS", "LIKE", "COLLATE", "BETWEEN", "IN"]) {
+            self.chain.operators += 1;
+        } else if is(&["CASE"]) {
+            self.open();
+        } else if is(&["END"]) && !self.outer.is_empty() {
+            self.close();
+        } else if is(&["WHEN", "THEN", "ELSE", "FROM", "WHERE", "ON", "BY", "HAVING", "AS"]) {
+            self.chain = Chain::default();
+        } else if is(&["SELECT"]) {
+            (self.selects, self.chain) = (self.selects + 1, Chain::default());
+        } else if is_word(token, "JOIN") {
+            self.joins += 1;
+        }
+    }
+
+    fn open(&mut self) {
+        self.outer.push(std::mem::take(&mut self.chain));
+    }
+
+    fn close(&mut self) {
+        self.chain = self.outer.pop().unwrap_or_default();
+    }
+
+    /// What there is too much of.
+    fn beyond(&self) -> Option<(&'static str, usize)> {
+        let bounds = [
+            (self.outer.len(), "brackets or CASEs in each other", DEEPEST),
+            (self.type_depth, "types in each other", DEEPEST_TYPE),
+            (self.chain.conditions, "ANDs and ORs side by side", MOST_CONDITIONS),
+            (self.chain.operators, "operators side by side", MOST_OPERATORS),
+            (self.path, "parts of a name", LONGEST_PATH),
+            (self.selects, "SELECTs", MOST_SELECTS),
+            (self.joins, "JOINs", MOST_JOINS),
+        ];
+        bounds.into_iter().find(|(count, _, most)| count > most).map(|(_, what, most)| (what, most))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tokens::tokenize;
+    use super::*;
+
+    fn refused(text: &str) -> Option<String> {
+        let error = tokenize(&SourceText::new("q.sql", text)).err()?;
+        assert_eq!(error.condition(), "FAILED_TO_PARSE_TOO_COMPLEX");
+        assert!(error.place().is_some_and(|place| place.span.end <= text.len()));
+        Some(error.message().to_owned())
+    }
+
+    #[test]
+    fn what_would_overflow_the_stack_is_refused_with_its_place() {
+        let many = |part: &str| part.repeat(5_000);
+        for (text, what) in [
+            (many("("), "brackets"),
+            (many("CASE WHEN true THEN "), "CASEs"),
+            (many("1+"), "operators side by side"),
+            (many("- "), "operators side by side"),
+            (many("NOT "), "operators side by side"),
+            (format!("a{}", many("[0]")), "operators side by side"),
+            (many("a = 1 OR "), "ORs"),
+            (many("ARRAY<"), "types"),
+            (many("a."), "parts of a name"),
+            (many("SELECT 1 UNION ALL "), "SELECTs"),
+            (many("JOIN t "), "JOINs"),
+            (format!("SELECT {}", "1,".repeat(30_000)), "words and signs"),
+        ] {
+            assert!(refused(&text).is_some_and(|said| said.contains(what)), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_people_write_is_not() {
+        let columns =
+            "v + 1 AS c, CASE WHEN a[0] > 1 THEN 'x' ELSE s.y END, f(g(h(1)), -2),".repeat(500);
+        let conditions = vec!["a.b = 1 AND a.c <> 'x'"; 200].join(" OR ");
+        let values = vec!["1"; 20_000].join(", ");
+        let text = format!("SELECT {columns} 1 FROM t WHERE {conditions}; SELECT a IN ({values})");
+        assert_eq!(refused(&text), None);
+    }
+}
