@@ -1,7 +1,8 @@
 //! Text as the query of a streaming table over a fixed catalog: parsed, planned, and looked at in each
 //! output mode.
 //!
-//! Asserts: no panic and no stack overflow; no error is a bug of ours; the same text gives the same plan; at most ten seconds.
+//! Asserts: no panic and no stack overflow; no error is a bug of ours; the same text gives the same plan;
+//! no more time than the bounds on a query allow.
 #![no_main]
 
 mod limit;
@@ -12,6 +13,9 @@ use libfuzzer_sys::{Corpus, fuzz_target};
 use strandline::calendar::Zone;
 use strandline::error::{Error, Result};
 use strandline::sql::{Catalog, Checks, Mode, Statement, parse, parse_columns};
+
+/// The dependencies are not optimised, so all takes about eight times as long as in a release.
+const LONGEST: Duration = Duration::from_secs(40);
 
 /// Eight times what a thread has that nobody gave another size: so much more do the dependencies take
 /// that are not optimised.
@@ -39,7 +43,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         if start.elapsed() < Duration::from_millis(50) {
             assert_eq!(plan, self::plan(&text), "planned again");
         }
-        assert!(start.elapsed() < Duration::from_secs(10), "took {:?}", start.elapsed());
+        assert!(start.elapsed() < LONGEST, "took {:?}", start.elapsed());
     });
     done.expect("a thread").join().expect("no panic");
     Corpus::Keep

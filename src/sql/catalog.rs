@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
     WindowUDF,
 };
 
-use super::complexity::DEEPEST_VIEW;
+use super::complexity;
 use super::functions::{self, BatchTime};
 use super::names::Spelling;
 use super::optimizer;
@@ -245,6 +245,9 @@ impl Scope {
         options: &Options,
     ) -> PlanResult<LogicalPlan> {
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if reads.len() >= complexity::MOST_READS {
+            return Err(complexity::too_many_reads().into());
+        }
         let slot = Slot::new(plan::slot_name(table, streaming, reads.len()), schema.clone());
         reads.push(TableRead {
             table: table.to_owned(),
@@ -276,8 +279,8 @@ impl Scope {
                 .at(self.text.place(view.span))
                 .into());
         }
-        if open().len() >= DEEPEST_VIEW {
-            let what = format!("more than {DEEPEST_VIEW} views read each other");
+        if open().len() >= complexity::DEEPEST_VIEW {
+            let what = format!("more than {} views read each other", complexity::DEEPEST_VIEW);
             return Err(Error::sql("FAILED_TO_PARSE_TOO_COMPLEX", what)
                 .hint("make one of them a CREATE STREAMING TABLE")
                 .at(self.text.place(view.span))

@@ -5,8 +5,10 @@
 //! of its length. So both are refused here, with the place. The bounds are far above what people write,
 //! and such that a query at any one of them is planned within seconds.
 
-use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::logical_expr::LogicalPlan;
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Query, Visit, Visitor, visit_relations};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::text::SourceText;
@@ -32,13 +34,13 @@ const LONGEST_PATH: usize = 30;
 const MOST_SELECTS: usize = 250;
 
 /// JOINs of a statement.
-const MOST_JOINS: usize = 100;
+const MOST_JOINS: usize = 50;
 
 /// Words, values and signs of a statement.
 const MOST_TOKENS: usize = 50_000;
 
-/// Nodes of the plan of a query, its views and its subqueries.
-const MOST_NODES: usize = 2_000;
+/// Tables that a query reads, its views and subqueries included.
+pub(super) const MOST_READS: usize = 250;
 
 /// Views that read each other: the plan of each is made while that of the one above is under way.
 pub(super) const DEEPEST_VIEW: usize = 30;
@@ -50,23 +52,59 @@ pub(super) fn check(text: &SourceText, tokens: &[TokenWithSpan]) -> Result<()> {
         .try_for_each(|statement| Measure::default().walk(text, statement))
 }
 
-/// `FAILED_TO_PARSE_TOO_COMPLEX` where a plan is: a name for a part of a query stands for all of it
-/// wherever it is used, so that a few lines can mean millions of nodes.
-pub(super) fn check_plan(plan: &LogicalPlan) -> Result<()> {
-    let mut nodes = 0;
-    let counted = plan.apply_with_subqueries(|_| {
-        nodes += 1;
-        Ok(if nodes > MOST_NODES { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    });
-    counted?;
-    if nodes <= MOST_NODES {
-        return Ok(());
+/// `FAILED_TO_PARSE_TOO_COMPLEX` where the names of a WITH stand for too much: each stands for all of its
+/// query wherever it is used, so that a few lines can mean millions of tables.
+pub(super) fn check_names(query: &Query) -> Result<()> {
+    let mut sizes = Sizes::default();
+    // Once for the names inside, which are met first, and once more for what they use of those outside.
+    for _ in 0..2 {
+        let _ = query.visit(&mut sizes);
     }
-    let what = format!("the query is too complex: its plan has more than {MOST_NODES} nodes");
-    Err(Error::sql("FAILED_TO_PARSE_TOO_COMPLEX", what).hint(
-        "a view or WITH that is used twice counts twice: give it a table of its own with CREATE \
-         STREAMING TABLE",
-    ))
+    match sizes.largest > MOST_READS {
+        true => Err(too_many_reads()),
+        false => Ok(()),
+    }
+}
+
+/// More than [`MOST_READS`] tables are read.
+pub(super) fn too_many_reads() -> Error {
+    let what = format!("the query is too complex: it reads more than {MOST_READS} tables");
+    Error::sql("FAILED_TO_PARSE_TOO_COMPLEX", what).hint(
+        "a view, or a name of a WITH, that is used twice counts twice: make it a CREATE STREAMING TABLE",
+    )
+}
+
+/// How many tables each name stands for.
+#[derive(Default)]
+struct Sizes {
+    of: HashMap<String, usize>,
+    largest: usize,
+}
+
+impl Sizes {
+    fn of_query(&self, query: &impl Visit) -> usize {
+        let mut size = 0_usize;
+        let _ = visit_relations(query, |name| {
+            let last = name.0.last().map_or(String::new(), |part| part.to_string().to_lowercase());
+            size = size.saturating_add(self.of.get(&last).copied().unwrap_or(1));
+            ControlFlow::<()>::Continue(())
+        });
+        size
+    }
+}
+
+impl Visitor for Sizes {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        for named in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let size = self.of_query(&named.query).max(1);
+            self.of.insert(named.alias.name.to_string().to_lowercase(), size);
+            self.largest = self.largest.max(size);
+        }
+        self.largest = self.largest.max(self.of_query(&query.body));
+        ControlFlow::Continue(())
+    }
 }
 
 /// What has been counted up to a token.
@@ -178,7 +216,7 @@ impl Measure {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tokens::tokenize;
+    use super::super::tokens::{parse_whole, tokenize};
     use super::*;
 
     fn refused(text: &str) -> Option<String> {
@@ -207,6 +245,29 @@ mod tests {
         ] {
             assert!(refused(&text).is_some_and(|said| said.contains(what)), "{what}");
         }
+    }
+
+    #[test]
+    fn names_that_double_each_other_are_refused_before_they_are_planned() {
+        let refused = |depth: usize| {
+            let names: String = (1..=depth)
+                .map(|i| {
+                    format!(
+                        ", c{i} AS (SELECT * FROM c{} UNION ALL SELECT * FROM C{})",
+                        i - 1,
+                        i - 1
+                    )
+                })
+                .collect();
+            let text = format!("WITH c0 AS (SELECT * FROM t){names} SELECT * FROM c{depth}");
+            let source = SourceText::new("q.sql", &text);
+            let tokens = tokenize(&source).unwrap();
+            let query = parse_whole(&source, &tokens, |parser| parser.parse_query()).unwrap();
+            check_names(&query).err().map(|error| error.condition().to_owned())
+        };
+        assert_eq!(refused(7), None);
+        assert_eq!(refused(8).as_deref(), Some("FAILED_TO_PARSE_TOO_COMPLEX"));
+        assert_eq!(refused(60).as_deref(), Some("FAILED_TO_PARSE_TOO_COMPLEX"));
     }
 
     #[test]

@@ -164,6 +164,7 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
     };
     let whole = span_of(&scope.text, query);
     let at_query = |e: Error| e.at(scope.text.place(whole));
+    complexity::check_names(&tree).map_err(at_query)?;
     let known = scope.function_names();
     let prepared = names::prepare(&mut tree, &clauses, &scope.text, &known);
     let generators = prepared.map_err(|e| if e.place().is_some() { e } else { at_query(e) })?;
@@ -186,7 +187,6 @@ pub(super) fn plan_query(scope: &Arc<Scope>, query: &[TokenWithSpan]) -> Result<
             }
         }
     };
-    complexity::check_plan(&plan).map_err(at_query)?;
     Ok(Planned { plan, written })
 }
 
