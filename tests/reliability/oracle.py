@@ -17,6 +17,7 @@ from decimal import Decimal
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 MICRO = timedelta(microseconds=1)
 MINUTE = 60_000_000
+MILLI = 1000
 TYPES = {"id": int, "kind": str, "value": float, "amount": Decimal, "event_time": datetime}
 
 
@@ -285,7 +286,8 @@ def joined(batches, kind, bound, delays, keep):
         values = [(row.id, row.value, row.event_time) if row else (None,) * 3 for row in (left, right)]
         verdict.rows[values[0] + values[1]] += 1
 
-    until = [lambda row: row.event_time + bound, lambda row: row.event_time]
+    # Where a bound may be reached itself, Spark waits a millisecond longer.
+    until = [lambda row: row.event_time + bound + MILLI, lambda row: row.event_time + MILLI]
     for batch in batches:
         mark.check(batch)
         newest = [None, None]
