@@ -51,7 +51,7 @@ class Drop:
 
     def __init__(self, project, kind, random):
         self.project, self.kind, self.random = project, kind, random
-        self.count = 0
+        self.puts = 0
 
     def path(self, name):
         """A path in the input folder; names are bytes or text."""
@@ -61,7 +61,6 @@ class Drop:
         return path
 
     def name(self, end=".json"):
-        self.count += 1
         return f"{self.kind}-{self.project.number()}{end}"
 
     def row(self, **values):
@@ -83,6 +82,7 @@ class Drop:
             file.write(content)
         os.rename(aside, path)
         self.project.files += 1
+        self.puts += 1
         for line in bad:
             self.project.corrupt[shown(name), line] += 1
             self.project.nulls += 1
@@ -726,7 +726,7 @@ class Project:
         self.events = os.path.join(self.folder, "input", "events")
         os.makedirs(self.events)
         self.random = random.Random(seed)
-        self.last, self.files, self.nulls, self.kills = 0, 0, 0, 0
+        self.last, self.files, self.bad_files, self.nulls, self.kills = 0, 0, 0, 0, 0
         self.rows, self.corrupt, self.told, self.problems = Counter(), Counter(), set(), []
         self.err, self.runs = "", 0
         self.write_pipeline(options)
@@ -746,8 +746,10 @@ class Project:
         self.problems.append(what)
 
     def drop(self, name):
-        make = KINDS.get(name) or LIVE[name]
-        make(Drop(self, name, self.random))
+        make, drop = KINDS.get(name) or LIVE[name], Drop(self, name, self.random)
+        make(drop)
+        if name not in GOOD:
+            self.bad_files += max(drop.puts, 1)
 
     def start(self, *args):
         command = [self.program, "run", "pipeline.sql", "--progress", "json", *args]
@@ -840,6 +842,9 @@ def content_of(path):
     except (FileNotFoundError, IsADirectoryError):
         return b""
 
+
+GOOD = {"renamed_into_place", "burst", "gzip_good", "deleted_after_it_was_read"}
+"""Kinds with which nothing is wrong: they are not counted as bad files."""
 
 ANY = ", ignoreCorruptFiles 'true'"
 
@@ -1149,7 +1154,7 @@ def plan(short, seed):
 
 def main(program, short, seed=1, keep=False):
     """Runs all; figures by name, `problems` is a list of texts."""
-    figures = Counter(kinds=len(KINDS) + len(LIVE) + 12)
+    figures = Counter(kinds=len(KINDS) + len(LIVE) + 11)
     problems, memory = [], 0
     for run, number, words in plan(short, seed):
         started = time.monotonic()
@@ -1160,7 +1165,7 @@ def main(program, short, seed=1, keep=False):
         found = [f"{case}: {problem}" for problem in project.judge()]
         print(f"  {case}: {project.files} files, {len(found)} wrong, {time.monotonic() - started:.1f} s", file=sys.stderr)
         problems += found
-        figures.update(files=project.files, lines=sum(project.rows.values()) + sum(project.corrupt.values()),
+        figures.update(files=project.files, bad_files=project.bad_files, lines=sum(project.rows.values()) + sum(project.corrupt.values()),
                        bad_lines=sum(project.corrupt.values()), kills=project.kills, projects=1)
         memory = max(memory, getattr(project, "memory_mib", 0))
         if found or keep:
