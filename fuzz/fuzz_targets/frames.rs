@@ -16,7 +16,7 @@ use damage::{Damage, Files};
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
 use strandline::checkpoint::{
-    self, Checkpoint, Commit, Offsets, Pinned, Recording, Recovery, View, WatermarkRow,
+    self, Checkpoint, Commit, Inspection, Offsets, Pinned, Recording, Recovery, View, WatermarkRow,
 };
 use strandline::durable::{Disk, Durability, seal, unseal};
 use strandline::error::{Error, Result};
@@ -148,7 +148,7 @@ fn make() -> Result<Files> {
 /// Everything that looks without the lock.
 fn looks(folder: &Path) {
     for_a_user(View::read(folder).map(drop));
-    for_a_user(checkpoint::summary(folder).map(drop));
+    for_a_user(Inspection::read(folder).map(drop));
     for_a_user(Recording::read(folder).map(drop));
     for_a_user(checkpoint::progress::read(folder).map(drop));
     checkpoint::pinned_facts(folder);
@@ -159,7 +159,7 @@ fn goes_on(folder: &Path) -> Result<Recovery> {
     let disk = Disk::new(Durability::Fast);
     let open = || {
         let mut checkpoint = Checkpoint::open(folder, disk, &pinned())?;
-        let recovery = checkpoint.recovery()?;
+        let recovery = checkpoint.recovery(None)?;
         Ok::<_, Error>((checkpoint, recovery))
     };
     let (mut checkpoint, recovery) = match open() {

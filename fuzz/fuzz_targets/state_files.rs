@@ -19,7 +19,7 @@ use damage::{Damage, Files};
 use libfuzzer_sys::{Corpus, fuzz_target};
 use strandline::durable::{Disk, Durability, unseal};
 use strandline::error::Result;
-use strandline::state::{StateShape, StateStore, StateTable};
+use strandline::state::{Memory, StateShape, StateStore, StateTable};
 
 /// So many batches are sealed: enough for a snapshot, and a few changes after it.
 const BATCHES: u64 = 68;
@@ -123,7 +123,13 @@ fn make(several: bool) -> Result<Good> {
 }
 
 fn open(folder: &Path, several: bool, version: Option<u64>) -> Result<StateStore> {
-    StateStore::open(folder.to_owned(), Disk::new(Durability::Fast), shape(several), version)
+    StateStore::open(
+        folder.to_owned(),
+        Disk::new(Durability::Fast),
+        shape(several),
+        version,
+        &Memory::default(),
+    )
 }
 
 fn add(store: &mut StateStore, number: u64, several: bool) -> Result<()> {

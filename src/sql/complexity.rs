@@ -248,6 +248,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_never_closed_is_not_tried_in_all_ways() {
+        for part in
+            ["CASE WHEN true THEN ", "CAST(", "POSITION(", "SUBSTRING(", "INTERVAL ", "array("]
+        {
+            let text = format!("SELECT {}", part.repeat(40));
+            let source = SourceText::new("q.sql", &text);
+            let tokens = tokenize(&source).unwrap();
+            let parsed = parse_whole(&source, &tokens, |parser| parser.parse_query());
+            assert_eq!(parsed.unwrap_err().condition(), "PARSE_SYNTAX_ERROR", "{part}");
+        }
+    }
+
+    #[test]
     fn names_that_double_each_other_are_refused_before_they_are_planned() {
         let refused = |depth: usize| {
             let names: String = (1..=depth)

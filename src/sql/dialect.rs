@@ -3,6 +3,8 @@
 //! Backquotes quote a name, both other quotes make a string, a backslash escapes in a string. The
 //! parser crate's own Spark dialect is nearly that; this one answers for it where they differ.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, Precedence, SparkSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
@@ -11,9 +13,18 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::casts;
 
-/// Spark SQL.
-#[derive(Debug)]
-pub(super) struct Spark;
+/// Spark SQL, for one text.
+#[derive(Debug, Default)]
+pub(super) struct Spark {
+    /// How often an expression was begun.
+    tries: AtomicUsize,
+}
+
+/// So often an expression is begun, at most: a few times for each word that a statement may have. Where
+/// something is wrong inside CASE, CAST and their like, the parser crate reads what they hold once more
+/// as something else; nested in each other twenty times that is a million tries, before it says what
+/// is wrong.
+const MOST_TRIES: usize = 400_000;
 
 impl Dialect for Spark {
     fn dialect(&self) -> std::any::TypeId {
@@ -132,6 +143,9 @@ impl Dialect for Spark {
     // here that something is missing.
     fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
         use Keyword as K;
+        if self.tries.fetch_add(1, Ordering::Relaxed) > MOST_TRIES {
+            return Some(Err(ParserError::RecursionLimitExceeded));
+        }
         let next = parser.peek_token();
         match &next.token {
             Token::Tilde => {

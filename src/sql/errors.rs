@@ -27,7 +27,7 @@ pub(super) fn from_parser(
             return text.syntax(
                 whole,
                 "the query is nested too deeply",
-                "give its parts names with WITH or CREATE TEMPORARY VIEW",
+                "close every bracket and every CASE; give parts of it names with WITH or CREATE TEMPORARY VIEW",
             );
         }
     };

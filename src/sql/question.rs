@@ -120,12 +120,13 @@ impl Question {
     }
 
     fn parse(&self) -> Result<Statement> {
+        let dialect = Spark::default();
         let failed = |e: ParserError| {
-            let parser = Parser::new(&Spark);
+            let parser = Parser::new(&dialect);
             errors::from_parser(&self.text, &self.tokens, &parser, e)
         };
         let mut parser = DFParserBuilder::new(self.tokens.clone())
-            .with_dialect(&Spark)
+            .with_dialect(&dialect)
             .build()
             .map_err(|e| Error::internal(format!("the parser cannot be made: {e}")))?;
         let statements: Result<VecDeque<Statement>, _> = parser.parse_statements();

@@ -458,7 +458,8 @@ fn column_type(
     cursor.take_mark(&Token::Colon);
     let start = cursor.position();
     let at = cursor.here();
-    let mut parser = Parser::new(&super::dialect::Spark)
+    let dialect = super::dialect::Spark::default();
+    let mut parser = Parser::new(&dialect)
         .with_tokens_with_locations(tokens.get(start..).unwrap_or_default().to_vec());
     let wrong = |what: String| {
         Error::sql("UNSUPPORTED_DATATYPE", format!("column '{column}': {what}"))

@@ -14,11 +14,12 @@ use crate::error::{Result, Span};
 
 /// The tokens of a text, without white space and comments.
 pub(super) fn tokenize(text: &SourceText) -> Result<Vec<TokenWithSpan>> {
-    let tokens = Tokenizer::new(&Spark, &text.text).tokenize_with_location().map_err(|e| {
-        let start = text.byte(e.location).unwrap_or(text.text.len());
-        let what = format!("cannot read this: {}", e.message.to_lowercase());
-        text.syntax(Span { start, end: start }, what, "close the quote or the comment")
-    })?;
+    let tokens =
+        Tokenizer::new(&Spark::default(), &text.text).tokenize_with_location().map_err(|e| {
+            let start = text.byte(e.location).unwrap_or(text.text.len());
+            let what = format!("cannot read this: {}", e.message.to_lowercase());
+            text.syntax(Span { start, end: start }, what, "close the quote or the comment")
+        })?;
     let mut clean: Vec<TokenWithSpan> = tokens
         .into_iter()
         .filter(|t| !matches!(t.token, Token::Whitespace(_) | Token::EOF))
@@ -123,7 +124,8 @@ pub(super) fn parse_whole<T>(
     tokens: &[TokenWithSpan],
     parse: impl FnOnce(&mut Parser) -> std::result::Result<T, ParserError>,
 ) -> Result<T> {
-    let mut parser = Parser::new(&Spark).with_tokens_with_locations(tokens.to_vec());
+    let dialect = Spark::default();
+    let mut parser = Parser::new(&dialect).with_tokens_with_locations(tokens.to_vec());
     let parsed = parse(&mut parser).and_then(|done| match parser.peek_token().token {
         Token::EOF => Ok(done),
         _ => parser.expected("the end of the statement", parser.peek_token()),

@@ -1152,11 +1152,13 @@ def plan(short, seed):
     yield many_at_once, seed, 2_000 if short else 50_000
 
 
-def main(program, short, seed=1, keep=False):
-    """Runs all; figures by name, `problems` is a list of texts."""
+def main(program, short, seed=1, keep=False, only=None):
+    """Runs all, or `only` what has this name; figures by name, `problems` is a list of texts."""
     figures = Counter(kinds=len(KINDS) + len(LIVE) + 11)
     problems, memory = [], 0
     for run, number, words in plan(short, seed):
+        if only not in (None, run.__name__):
+            continue
         started = time.monotonic()
         project = run(os.path.abspath(program), number, words)
         if project is None:
@@ -1181,6 +1183,7 @@ if __name__ == "__main__":
     parser.add_argument("--short", action="store_true")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--only", help="one of the things that are done to a project, such as at_rest")
     parser.add_argument("--list", action="store_true")
     options = parser.parse_args()
     if options.list or not options.program:

@@ -21,7 +21,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 
 from figures import Figures
 
-PARTS = ["kill_loop", "fail_points", "io_errors", "power_cut", "clock"]
+PARTS = ["kill_loop", "fail_points", "io_errors", "power_cut", "clock", "damage"]
 
 
 def run_case(program, part, words):

@@ -179,7 +179,8 @@ pub(super) fn written_cast(call: &ScalarFunction) -> PlanResult<Option<(DataType
 }
 
 fn type_named(name: &str) -> PlanResult<DataType> {
-    let parsed = Parser::new(&Spark).try_with_sql(name).and_then(|mut p| p.parse_data_type());
+    let dialect = Spark::default();
+    let parsed = Parser::new(&dialect).try_with_sql(name).and_then(|mut p| p.parse_data_type());
     let wrong = |what: String| {
         Error::sql("UNSUPPORTED_DATATYPE", what)
             .hint("write a Spark type: STRING, BIGINT, INT, DOUBLE, DECIMAL(p,s), TIMESTAMP …")

@@ -97,7 +97,7 @@ fn ignore_nulls(call: &mut Function) {
 
 /// A tree written as text has lost the escapes inside its literals: they are put back.
 pub(super) fn parsed(text: &str) -> Option<Expr> {
-    Parser::new(&Spark)
+    Parser::new(&Spark::default())
         .try_with_sql(&text.replace('\\', "\\\\"))
         .and_then(|mut parser| parser.parse_expr())
         .ok()

@@ -93,7 +93,10 @@ fn derived(subquery: Box<Query>, name: &str) -> TableWithJoins {
 }
 
 fn parsed(query: &str) -> Option<Box<Query>> {
-    Parser::new(&Spark).try_with_sql(query).and_then(|mut parser| parser.parse_query()).ok()
+    Parser::new(&Spark::default())
+        .try_with_sql(query)
+        .and_then(|mut parser| parser.parse_query())
+        .ok()
 }
 
 fn expression(item: &SelectItem) -> Option<&SqlExpr> {
