@@ -199,9 +199,11 @@ impl Disk {
         if self.durability == Durability::Fast {
             return Ok(());
         }
+        // The current folder by its name, which an error should tell.
+        let here = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
         let parent = match path.parent() {
-            Some(p) if !p.as_os_str().is_empty() => p,
-            _ => Path::new("."),
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => here.parent().unwrap_or(Path::new("/")),
         };
         fault::before("sync-folder", path)
             .and_then(|()| File::open(parent)?.sync_all())
