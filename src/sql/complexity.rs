@@ -249,15 +249,20 @@ mod tests {
 
     #[test]
     fn what_is_never_closed_is_not_tried_in_all_ways() {
-        for part in
-            ["CASE WHEN true THEN ", "CAST(", "POSITION(", "SUBSTRING(", "INTERVAL ", "array("]
-        {
-            let text = format!("SELECT {}", part.repeat(40));
-            let source = SourceText::new("q.sql", &text);
-            let tokens = tokenize(&source).unwrap();
-            let parsed = parse_whole(&source, &tokens, |parser| parser.parse_query());
-            assert_eq!(parsed.unwrap_err().condition(), "PARSE_SYNTAX_ERROR", "{part}");
-        }
+        let refused = || {
+            for part in
+                ["CASE WHEN true THEN ", "CAST(", "POSITION(", "SUBSTRING(", "INTERVAL ", "array("]
+            {
+                let text = format!("SELECT {}", part.repeat(40));
+                let source = SourceText::new("q.sql", &text);
+                let tokens = tokenize(&source).unwrap();
+                let parsed = parse_whole(&source, &tokens, |parser| parser.parse_query());
+                assert_eq!(parsed.unwrap_err().condition(), "PARSE_SYNTAX_ERROR", "{part}");
+            }
+        };
+        // The stack of a main thread; that of a test is a quarter of it.
+        let main = std::thread::Builder::new().stack_size(8 << 20);
+        main.spawn(refused).unwrap().join().unwrap();
     }
 
     #[test]
