@@ -160,8 +160,9 @@ fn goes_on(folder: &Path, several: bool) {
 
 /// All rows, sorted.
 fn rows(table: &StateTable) -> Vec<Row> {
-    let batches = table.rows().expect("rows that were read");
+    let batches: Result<Vec<RecordBatch>> = table.rows().and_then(Iterator::collect);
     let mut lines: Vec<_> = batches
+        .expect("rows that were read")
         .iter()
         .flat_map(|batch| {
             let times = batch.column(0).as_primitive::<TimestampMicrosecondType>().iter();
