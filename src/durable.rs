@@ -95,20 +95,19 @@ impl Disk {
 
     /// Makes a folder and those above it.
     pub fn create_folder(&self, path: &Path) -> Result<()> {
-        if path.is_dir() {
-            // Who made it may have died before its name was permanent.
-            return self.sync_parent(path);
-        }
-        if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
-            self.create_folder(parent)?;
-        }
-        match fault::before("make-folder", path).and_then(|()| fs::create_dir(path)) {
-            Ok(()) => self.sync_parent(path),
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-                self.sync_parent(path)
+        if !path.is_dir() {
+            if let Some(parent) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+                self.create_folder(parent)?;
             }
-            Err(e) => Err(Error::io("create the folder", path, e)),
+            match fault::before("make-folder", path).and_then(|()| fs::create_dir(path)) {
+                Err(e) if e.kind() != io::ErrorKind::AlreadyExists || !path.is_dir() => {
+                    return Err(Error::io("create the folder", path, e));
+                }
+                _ => {}
+            }
         }
+        // Also one that was there: who made it may have died before its name was permanent.
+        self.sync_parent(path)
     }
 
     /// Adds bytes to the end of a file, making it where it is missing.
@@ -199,11 +198,14 @@ impl Disk {
         if self.durability == Durability::Fast {
             return Ok(());
         }
-        // The current folder by its name, which an error should tell.
-        let here = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+        let here;
         let parent = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => here.parent().unwrap_or(Path::new("/")),
+            _ => {
+                // The current folder by its name, which an error should tell.
+                here = std::path::absolute(path).map_err(|e| Error::io("find", path, e))?;
+                here.parent().unwrap_or(Path::new("/"))
+            }
         };
         fault::before("sync-folder", path)
             .and_then(|()| File::open(parent)?.sync_all())

@@ -98,8 +98,11 @@ pub struct Plan {
     pub goes_on: bool,
     /// Called at that moment, with the name of the point that was really passed; gives the error
     /// that the call is to fail with.
-    pub then: Box<dyn Fn(&str) -> io::Error + Send + Sync>,
+    pub then: Act,
 }
+
+/// Called with the name of a point; gives the error that its call is to fail with, if it returns.
+pub type Act = Box<dyn Fn(&str) -> io::Error + Send + Sync>;
 
 struct Planned {
     plan: Plan,

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use super::tell;
 use crate::engine::steps::{CrashPoint, Step};
 use crate::error::{Error, Result};
-use crate::fault::{self, Moment, Plan};
+use crate::fault::{self, Act, Moment, Plan};
 
 /// Where `--crash-at` ends the process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +33,11 @@ impl FromStr for CrashAt {
 
 /// Plans the death of this process before a call.
 pub fn die_at(moment: Moment) {
-    let then = |point: &str| -> io::Error { crash(&format!("before {point}")) };
-    fault::plan(Plan { from: Some(moment), goes_on: false, then: Box::new(then) });
+    fault::plan(Plan { from: Some(moment), goes_on: false, then: Box::new(die) });
+}
+
+fn die(point: &str) -> io::Error {
+    crash(&format!("before {point}"))
 }
 
 /// Ends this process at once: nothing is flushed, let go or tidied away. To be killed by oneself
@@ -57,37 +60,36 @@ const VARIABLE: &str = "STRANDLINE_FAULT";
 const COUNT: &str = "count";
 
 /// Plans what the environment asks for: `die@POINT[#TIME]`, `panic@POINT[#TIME]`,
-/// `ERROR@POINT[#TIME]`, and with a `+` behind it that error from then on; `count` plans nothing and tells at the end what was passed.
+/// `ERROR@POINT[#TIME]`, and with a `+` behind it that error from then on; `count` plans nothing and
+/// tells at the end what was passed.
 pub fn plan_from_environment() -> Result<()> {
     let Ok(text) = std::env::var(VARIABLE) else { return Ok(()) };
     if text == COUNT {
-        let then = Box::new(|_: &str| io::Error::other(COUNT));
-        fault::plan(Plan { from: None, goes_on: false, then });
+        // Without a moment it never comes to what happens then.
+        fault::plan(Plan { from: None, goes_on: false, then: Box::new(die) });
         return Ok(());
     }
     let Some((action, moment)) = text.split_once('@') else { return Err(not_a_fault(&text)) };
-    let from = moment.trim_end_matches('+').parse::<Moment>()?;
-    match action {
-        "die" => {
-            die_at(from);
-            return Ok(());
-        }
-        "panic" => {
-            let then = |point: &str| -> io::Error { panic!("planned at {point}") };
-            fault::plan(Plan { from: Some(from), goes_on: false, then: Box::new(then) });
-            return Ok(());
-        }
-        _ => {}
-    }
-    let named = ERRORS.iter().find(|(name, _)| *name == action);
-    let &(name, number) = named.ok_or_else(|| not_a_fault(&text))?;
-    let then = move |point: &str| {
-        tell(format_args!("fault: {name} at {point}"));
-        io::Error::from_raw_os_error(number)
-    };
+    let from = Some(moment.trim_end_matches('+').parse()?);
     let goes_on = moment.ends_with('+');
-    fault::plan(Plan { from: Some(from), goes_on, then: Box::new(then) });
+    let then = act(action).ok_or_else(|| not_a_fault(&text))?;
+    fault::plan(Plan { from, goes_on, then });
     Ok(())
+}
+
+/// What an action does at its moment; `None`: there is no such action.
+fn act(action: &str) -> Option<Act> {
+    Some(match action {
+        "die" => Box::new(die),
+        "panic" => Box::new(|point| panic!("planned at {point}")),
+        _ => {
+            let &(name, number) = ERRORS.iter().find(|(name, _)| *name == action)?;
+            Box::new(move |point| {
+                tell(format_args!("fault: {name} at {point}"));
+                io::Error::from_raw_os_error(number)
+            })
+        }
+    })
 }
 
 /// Tells how often each point was passed, if the environment asks for it.

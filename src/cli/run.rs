@@ -97,12 +97,15 @@ impl Run {
             running.add(StreamingQuery::start(opened, trigger, project.clock.clone(), on_batch)?);
             Ok(())
         };
-        if trigger.is_some_and(Trigger::ends) {
-            let ended = run_to_the_end(&pipeline, &running, &interrupt, start);
+        let tell_files_if_failed = |ended: &Result<()>| {
             if ended.is_err() {
                 let checkpoint = |query: &PlannedQuery| project.checkpoint(&query.name);
                 pipeline.queries.iter().for_each(|q| tell_files(&checkpoint(q), &q.name));
             }
+        };
+        if trigger.is_some_and(Trigger::ends) {
+            let ended = run_to_the_end(&pipeline, &running, &interrupt, start);
+            tell_files_if_failed(&ended);
             ended?;
             let idle = running.queries().iter().all(|query| query.last_progress().is_none());
             if idle && format == ProgressFormat::Plain {
@@ -123,7 +126,9 @@ impl Run {
                 let named = pipeline.queries.iter().find(|query| query.name == name);
                 named.map_or(Ok(()), start)
             };
-            running.keep_alive(&interrupt, &project.folder.join("checkpoints"), again)
+            let ended = running.keep_alive(&interrupt, again);
+            tell_files_if_failed(&ended);
+            ended
         }
     }
 }

@@ -97,41 +97,21 @@ impl Running {
     }
 
     /// Waits until all have ended, as [`Running::wait_for_all`], but calls `start` for one that only
-    /// the machine has failed. `checkpoints` is the folder of theirs.
+    /// the machine has failed.
     pub fn keep_alive(
         &self,
         interrupt: &Interrupt,
-        checkpoints: &Path,
         start: impl Fn(&str) -> Result<()>,
     ) -> Result<()> {
         let mut failures: Vec<Failure> = Vec::new();
         let mut result = Ok(());
         loop {
             for query in self.take_ended() {
-                let Err(error) = query.await_termination() else { continue };
-                let went_on = query.last_progress().is_some();
-                let tries = failures.iter().find(|failed| failed.query == query.name());
-                let tries = tries.filter(|_| !went_on).map_or(0, |failed| failed.tries) + 1;
-                failures.retain(|failed| failed.query != query.name());
-                match Failure::of(query.name(), error, tries) {
-                    Ok(failure) if result.is_ok() => failures.push(failure),
-                    Ok(_) => {}
-                    Err(error) => {
-                        tell_files(&checkpoints.join(query.name()), query.name());
-                        result = result.and(Err(error));
-                        self.request_stop();
-                    }
-                }
+                result = result.and(note_end(&query, &mut failures));
             }
             let goes_on = result.is_ok() && !interrupt.is_set();
             for failure in failures.iter_mut().filter(|failure| goes_on && failure.is_due()) {
-                match start(&failure.query) {
-                    Ok(()) => failure.waits = None,
-                    Err(error) => match Failure::of(&failure.query, error, failure.tries + 1) {
-                        Ok(again) => *failure = again,
-                        Err(error) => result = result.and(Err(error)),
-                    },
-                }
+                result = result.and(failure.try_again(&start));
             }
             if result.is_err() {
                 self.request_stop();
@@ -153,6 +133,17 @@ impl Running {
         started.queries = active;
         ended
     }
+}
+
+/// Notes the failure of a query that has ended; the error, where it ends the run.
+fn note_end(query: &StreamingQuery, failures: &mut Vec<Failure>) -> Result<()> {
+    let Err(error) = query.await_termination() else { return Ok(()) };
+    let went_on = query.last_progress().is_some();
+    let before = failures.iter().find(|failed| failed.query == query.name() && !went_on);
+    let tries = before.map_or(0, |failed| failed.tries) + 1;
+    failures.retain(|failed| failed.query != query.name());
+    failures.push(Failure::of(query.name(), error, tries)?);
+    Ok(())
 }
 
 /// A query that failed and is to be tried again.
@@ -178,6 +169,15 @@ impl Failure {
         let seconds = wait_ms as f64 / 1000.0;
         tell(format_args!("note: {error}; {query} tries again in {seconds} s"));
         Ok(Self { query: query.to_owned(), tries, waits: Some((wait_ms, Stopwatch::start())) })
+    }
+
+    /// Starts the query again; the error, where it ends the run.
+    fn try_again(&mut self, start: impl Fn(&str) -> Result<()>) -> Result<()> {
+        match start(&self.query) {
+            Ok(()) => self.waits = None,
+            Err(error) => *self = Self::of(&self.query, error, self.tries + 1)?,
+        }
+        Ok(())
     }
 
     fn is_due(&self) -> bool {

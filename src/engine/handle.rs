@@ -301,7 +301,7 @@ impl Loop {
         let said = said.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
         let (name, batch) = (self.query.name(), self.query.next_batch());
         Error::internal(format!(
-            "query '{name}', batch {batch}: {} (nothing of the batch is committed)",
+            "query '{name}', batch {batch}: {} (what is not committed is run again at the next start)",
             said.unwrap_or("it ended in a panic")
         ))
     }

@@ -212,6 +212,11 @@ def totals(batches, keep):
     return verdict
 
 
+def later(one, other):
+    """The later of two times, of which either may be None."""
+    return max((time for time in (one, other) if time is not None), default=None)
+
+
 def windowed(batches, mode, size, slide, delay, keep=lambda row: True):
     """Groups by window and kind."""
     verdict, groups = Verdict(), defaultdict(Sums)
@@ -221,13 +226,10 @@ def windowed(batches, mode, size, slide, delay, keep=lambda row: True):
         newest = None
         for row in batch.sources[0]:
             time = row.event_time
-            if not keep(row):
+            if time is None or not keep(row):
                 verdict.count(batch.number, row, "filtered")
                 continue
-            if time is None:
-                verdict.count(batch.number, row, "filtered")
-                continue
-            newest = time if newest is None else max(newest, time)
+            newest = later(newest, time)
             own = windows(time, size, slide)
             is_late = all(end <= mark.late for _, end in own)
             verdict.count(batch.number, row, "late" if is_late else None, time, mark.late, own)
@@ -258,8 +260,7 @@ def distinct(batches, key, until, delay, keep, columns):
             if not keep(row):
                 verdict.count(batch.number, row, "filtered")
                 continue
-            if time is not None:
-                newest = time if newest is None else max(newest, time)
+            newest = later(newest, time)
             found = key(row)
             if time is not None and time <= mark.late:
                 verdict.count(batch.number, row, "late", time, mark.late)
@@ -297,7 +298,7 @@ def joined(batches, kind, bound, delays, keep):
                 if not keep(row):
                     verdict.count(batch.number, row, "filtered")
                     continue
-                newest[side] = time if newest[side] is None else max(newest[side], time)
+                newest[side] = later(newest[side], time)
                 is_late = time <= mark.late
                 verdict.count(batch.number, row, "late" if is_late else None, time, mark.late)
                 if is_late:

@@ -3,14 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Subject, Weight};
+use super::{COPY, Finding, Subject, Weight};
 use crate::batch::BatchId;
 use crate::checkpoint::Piece;
 use crate::checkpoint::recovery::RETAINED;
 use crate::sources::taken_files;
-
-const COPY: &str = "bring it back from a copy of the checkpoint; or start over: `strandline \
-                    checkpoint repair CHECKPOINT --start-over`";
 
 pub(super) fn check(subject: &Subject) -> Vec<Finding> {
     let mut findings = torn(subject);
@@ -21,8 +18,7 @@ pub(super) fn check(subject: &Subject) -> Vec<Finding> {
 }
 
 fn damage(rule: &'static str, file: PathBuf, what: String, way_out: &str) -> Finding {
-    let (file, way_out) = (Some(file), way_out.to_owned());
-    Finding { weight: Weight::Checkpoint, rule, file, what, way_out }
+    Finding::new(Weight::Checkpoint, rule, file, what, way_out)
 }
 
 /// Files that are not whole. The newest one can be what a power cut leaves.
@@ -64,13 +60,9 @@ fn pieces<T>(
 }
 
 fn healing(rule: &'static str, file: PathBuf, what: String) -> Finding {
-    Finding {
-        weight: Weight::Healing,
-        rule,
-        file: Some(file),
-        what: format!("{what}; its batch was under way when the process died"),
-        way_out: "the next start sets it aside and does the batch again".into(),
-    }
+    let what = format!("{what}; its batch was under way when the process died");
+    let way_out = "the next start sets it aside and does the batch again";
+    Finding::new(Weight::Healing, rule, file, what, way_out)
 }
 
 fn gaps(subject: &Subject) -> Vec<Finding> {

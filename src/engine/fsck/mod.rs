@@ -91,6 +91,23 @@ pub struct Finding {
     pub way_out: String,
 }
 
+/// The way out where something that nothing else holds is lost.
+const COPY: &str = "bring it back from a copy; or start over: `strandline checkpoint repair CHECKPOINT \
+                    --start-over`";
+
+impl Finding {
+    fn new(
+        weight: Weight,
+        rule: &'static str,
+        file: impl Into<PathBuf>,
+        what: impl Into<String>,
+        way_out: impl Into<String>,
+    ) -> Self {
+        let (what, way_out) = (what.into(), way_out.into());
+        Self { weight, rule, file: Some(file.into()), what, way_out }
+    }
+}
+
 impl Subject {
     /// Reads the checkpoint and the logs of the tables.
     ///
@@ -121,13 +138,14 @@ pub fn check(subject: &Subject) -> Result<Vec<Finding>> {
     findings.extend(table::check(subject, Role::Output)?);
     findings.extend(table::check(subject, Role::Rejected)?);
     for path in &subject.checkpoint.leftovers {
-        findings.push(Finding {
-            weight: Weight::Note,
-            rule: "leftovers",
-            file: Some(path.clone()),
-            what: "was left half-written by a process that died".into(),
-            way_out: "the next start removes it".into(),
-        });
+        let what = "was left half-written by a process that died";
+        findings.push(Finding::new(
+            Weight::Note,
+            "leftovers",
+            path,
+            what,
+            "the next start removes it",
+        ));
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.weight));
     Ok(findings)

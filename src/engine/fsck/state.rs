@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Subject, Weight};
+use super::{COPY, Finding, Subject, Weight};
 use crate::batch::BatchId;
 use crate::durable::{self, SealError};
 use crate::error::Result;
@@ -66,10 +66,12 @@ fn check_one(folder: &Path, done: BatchId) -> Result<Vec<Finding>> {
             "snapshot" => &mut files.snapshots,
             _ => continue,
         };
-        let bytes = durable::read(&folder.join(&name))?.unwrap_or_default();
-        let why = match durable::unseal(&format!("state-{kind}"), &bytes) {
-            Ok(_) => None,
-            Err(SealError::Torn(why) | SealError::Foreign(why)) => Some(why),
+        // A running query may have removed it since.
+        let sealed = durable::open_sealed(&folder.join(&name), &format!("state-{kind}"))?;
+        let why = match sealed {
+            None => continue,
+            Some(Ok(_)) => None,
+            Some(Err(SealError::Torn(why) | SealError::Foreign(why))) => Some(why),
         };
         of_kind.insert(batch, why);
     }
@@ -88,26 +90,19 @@ impl Files {
         let mut findings = vec![];
         let can_be_had = starts.iter().any(reaches);
         for (batch, why) in self.broken() {
-            findings.push(Finding {
-                weight: if can_be_had { Weight::Healing } else { Weight::Checkpoint },
-                rule: "I1",
-                file: Some(folder.join(batch)),
-                what: format!("is not whole: {why}"),
-                way_out: match can_be_had {
-                    true => "the state is read from other files; it goes when they are cleaned up",
-                    false => WAY_OUT,
-                }
-                .into(),
-            });
+            let (weight, way_out) = match can_be_had {
+                true => (
+                    Weight::Healing,
+                    "the state is read from other files; it goes when they are cleaned up",
+                ),
+                false => (Weight::Checkpoint, COPY),
+            };
+            let what = format!("is not whole: {why}");
+            findings.push(Finding::new(weight, "I1", folder.join(batch), what, way_out));
         }
         if !can_be_had && findings.is_empty() {
-            findings.push(Finding {
-                weight: Weight::Checkpoint,
-                rule: "I1",
-                file: Some(folder.to_owned()),
-                what: format!("files are missing: the state after batch {done} cannot be had"),
-                way_out: WAY_OUT.into(),
-            });
+            let what = format!("files are missing: the state after batch {done} cannot be had");
+            findings.push(Finding::new(Weight::Checkpoint, "I1", folder, what, COPY));
         }
         findings
     }
@@ -118,6 +113,3 @@ impl Files {
         changes.chain(snapshots).filter_map(|(name, why)| Some((name, why.as_ref()?)))
     }
 }
-
-const WAY_OUT: &str = "bring it back from a copy of the checkpoint; or start over: `strandline \
-                       checkpoint repair CHECKPOINT --start-over`";

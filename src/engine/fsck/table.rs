@@ -1,6 +1,6 @@
 //! A table against the checkpoint: which batches it holds, and whether its files are what it says.
 
-use super::{Finding, Subject, Weight};
+use super::{COPY, Finding, Subject, Weight};
 use crate::batch::BatchId;
 use crate::checkpoint::Role;
 use crate::error::Result;
@@ -20,7 +20,7 @@ pub(super) fn check(subject: &Subject, role: Role) -> Result<Vec<Finding>> {
         let is_missed = role == Role::Output || known.is_some_and(|known| known.id.is_some());
         let accepted = known.and_then(|known| known.accepted.as_ref()?.batch);
         return Ok(match done.filter(|_| is_missed && accepted < done) {
-            Some(done) => vec![finding(
+            Some(done) => vec![Finding::new(
                 Weight::Table,
                 "I1",
                 folder,
@@ -35,32 +35,20 @@ pub(super) fn check(subject: &Subject, role: Role) -> Result<Vec<Finding>> {
         && known != found
     {
         let what = format!("is another table (id {found}) than that of the query (id {known})");
-        findings.push(finding(Weight::Table, "I1", folder, what, ACCEPT));
+        findings.push(Finding::new(Weight::Table, "I1", folder, what, ACCEPT));
     }
     if table.torn.is_empty() {
         findings.extend(compare(subject, role, table));
     }
     for (file, what) in table.broken_files(folder) {
-        let way_out = "bring it back from a copy; or start over with `strandline checkpoint repair \
-                       CHECKPOINT --start-over`";
-        findings.push(finding(Weight::Table, "I7", &file, what, way_out));
+        findings.push(Finding::new(Weight::Table, "I7", &file, what, COPY));
     }
     for file in table.leftovers(folder, &subject.checkpoint.identity.id)? {
         let what = "was left by a process that died, no version names it".to_owned();
         let way_out = "`strandline checkpoint repair CHECKPOINT` moves it away";
-        findings.push(finding(Weight::Note, "leftovers", &file, what, way_out));
+        findings.push(Finding::new(Weight::Note, "leftovers", &file, what, way_out));
     }
     Ok(findings)
-}
-
-fn finding(
-    weight: Weight,
-    rule: &'static str,
-    file: &std::path::Path,
-    what: String,
-    way_out: &str,
-) -> Finding {
-    Finding { weight, rule, file: Some(file.to_owned()), what, way_out: way_out.into() }
 }
 
 fn torn(table: &TableFacts) -> Vec<Finding> {
@@ -73,12 +61,9 @@ fn torn(table: &TableFacts) -> Vec<Finding> {
                 "`strandline checkpoint repair CHECKPOINT` moves it aside: the table is then as it \
                      was before"
             }
-            false => {
-                "bring it back from a copy; or start over with `strandline checkpoint repair \
-                      CHECKPOINT --start-over`"
-            }
+            false => COPY,
         };
-        finding(Weight::Table, "log", path, what.clone(), way_out)
+        Finding::new(Weight::Table, "log", path, what.clone(), way_out)
     };
     table.torn.iter().map(judge).collect()
 }
@@ -96,17 +81,17 @@ fn compare(subject: &Subject, role: Role, table: &TableFacts) -> Vec<Finding> {
             show(newest),
             show(decided)
         );
-        findings.push(finding(Weight::Table, "I2", folder, what, ACCEPT));
+        findings.push(Finding::new(Weight::Table, "I2", folder, what, ACCEPT));
     }
     if role == Role::Output && newest < done {
         let what = format!("holds {}, though {} is done", show(newest), show(done));
-        findings.push(finding(Weight::Table, "I1", folder, what, ROLL_BACK));
+        findings.push(Finding::new(Weight::Table, "I1", folder, what, ROLL_BACK));
     }
     for version in &table.restores {
         let is_after_ours = table.batches.last().is_some_and(|(_, ours)| ours < version);
         if is_after_ours && accepted.is_none_or(|accepted| accepted.version < *version) {
             let what = format!("was taken back to an older version by version {version} (RESTORE)");
-            findings.push(finding(Weight::Table, "I1", folder, what, ACCEPT));
+            findings.push(Finding::new(Weight::Table, "I1", folder, what, ACCEPT));
         }
     }
     for pair in table.batches.windows(2) {
@@ -114,10 +99,10 @@ fn compare(subject: &Subject, role: Role, table: &TableFacts) -> Vec<Finding> {
         if after <= before {
             let what =
                 format!("holds batch {before} in version {one} and batch {after} in {other}");
-            findings.push(finding(Weight::Table, "I4", folder, what, ACCEPT));
+            findings.push(Finding::new(Weight::Table, "I4", folder, what, ACCEPT));
         } else if role == Role::Output && *after > before + 1 && accepted.is_none() {
             let what = format!("holds no batch between {before} and {after} (version {other})");
-            findings.push(finding(Weight::Table, "I4", folder, what, ACCEPT));
+            findings.push(Finding::new(Weight::Table, "I4", folder, what, ACCEPT));
         }
     }
     findings

@@ -87,10 +87,7 @@ impl Reading<'_> {
             }
             Err(error) => Err(error),
             Ok(_) if !reader.takes_bytes() => Ok(None),
-            Ok(is_all) => {
-                give(&mut opened, &path, is_all, buffer, reader)?;
-                opened.check().map(|()| None)
-            }
+            Ok(is_all) => give(&mut opened, &path, is_all, buffer, reader).map(|()| None),
         }
     }
 }
@@ -111,7 +108,8 @@ fn first_piece(opened: &mut Opened<'_>, path: &Path, buffer: &mut Vec<u8>) -> Re
     Ok(false)
 }
 
-/// Gives the reader the content of a file, whose first piece was read.
+/// Gives the reader the content of a file, whose first piece was read, and looks once all of it was
+/// that nobody has changed it meanwhile.
 fn give(
     opened: &mut Opened<'_>,
     path: &Path,
@@ -129,14 +127,16 @@ fn give(
         buffer.clear();
         let read = unpacked(path, opened.bytes()?)?.read_to_end(buffer);
         read.map_err(|e| bytes::damaged(path, e))?;
-        return reader.text(&shown, buffer);
+        reader.text(&shown, buffer)?;
+        return opened.check();
     }
     reader.begin(&shown);
     let mut pieces = Pieces::new(unpacked(path, opened.bytes()?)?, buffer);
     while let Some(piece) = pieces.next().map_err(|e| bytes::damaged(path, e))? {
         reader.piece(&piece)?;
     }
-    Ok(())
+    drop(pieces);
+    opened.check()
 }
 
 fn is_damage(error: &Error) -> bool {
