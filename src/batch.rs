@@ -38,18 +38,30 @@ pub fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Res
 /// The number of a micro-batch of one query: 0, 1, 2 … without gaps, over all restarts.
 pub type BatchId = u64;
 
+/// Rows that are too many to be held at once: a part is made when it is taken.
+pub type Coming = Box<dyn Iterator<Item = Result<RecordBatch>> + Send>;
+
+/// The result of a batch.
+pub enum Rows {
+    /// All of it.
+    Held(Vec<RecordBatch>),
+    /// More than is to be held at once.
+    Coming(Coming),
+}
+
 /// A place for the rows of one batch, shared by the engine and the leaf of a plan.
 #[derive(Clone)]
 pub struct Slot {
     name: Arc<str>,
     schema: SchemaRef,
     rows: Arc<Mutex<Vec<RecordBatch>>>,
+    coming: Arc<Mutex<Option<Coming>>>,
 }
 
 impl Slot {
     /// An empty slot. `name` is what `explain` shows; the rows put in must have `schema`.
     pub fn new(name: impl Into<Arc<str>>, schema: SchemaRef) -> Self {
-        Self { name: name.into(), schema, rows: Arc::default() }
+        Self { name: name.into(), schema, rows: Arc::default(), coming: Arc::default() }
     }
 
     /// The schema of the rows.
@@ -70,6 +82,15 @@ impl Slot {
     /// The rows, which stay until the next `fill`: a plan that reads its input twice is right.
     pub fn rows(&self) -> Vec<RecordBatch> {
         self.rows.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts rows behind those that are there that can be taken once, by a plan with one such leaf.
+    pub fn pour(&self, coming: Coming) {
+        *self.coming.lock().unwrap_or_else(PoisonError::into_inner) = Some(coming);
+    }
+
+    fn take_coming(&self) -> Option<Coming> {
+        self.coming.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// A leaf that gives the rows, cut to some columns.
@@ -151,9 +172,11 @@ impl ExecutionPlan for SlotExec {
 
     fn execute(&self, _: usize, _: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let projection = self.projection.clone();
-        let rows = self.slot.rows().into_iter().map(move |batch| match &projection {
-            Some(columns) => Ok(batch.project(columns)?),
-            None => Ok(batch),
+        let coming = self.slot.take_coming().into_iter().flatten();
+        let rows = self.slot.rows().into_iter().map(Ok).chain(coming);
+        let rows = rows.map(move |batch| match &projection {
+            Some(columns) => Ok(batch?.project(columns)?),
+            None => Ok(batch?),
         });
         Ok(Box::pin(RecordBatchStreamAdapter::new(
             self.projected.clone(),

@@ -9,10 +9,12 @@ use std::sync::{Arc, OnceLock};
 
 use arrow::array::RecordBatch;
 use datafusion::execution::TaskContext;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::execution_plan::{collect_partitioned, reset_plan_states};
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use futures::StreamExt;
 use tokio::runtime::{Builder, Handle, Runtime};
 
+use crate::batch::Coming;
 use crate::error::{Error, Result};
 
 /// The threads on which plans run, shared by all queries of the process.
@@ -55,4 +57,12 @@ pub fn run(plan: &Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> Result<Vec
     let mut rows: Vec<RecordBatch> = parts.into_iter().flatten().collect();
     rows.retain(|batch| batch.num_rows() > 0);
     Ok(rows)
+}
+
+/// As [`run`], for a plan whose rows come in one part: they are made as they are taken.
+pub fn run_in_parts(plan: &Arc<dyn ExecutionPlan>, task: &Arc<TaskContext>) -> Result<Coming> {
+    let (fresh, task) = (reset_plan_states(plan.clone())?, task.clone());
+    let mut rows = wait(async move { execute_stream(fresh, task) })??;
+    let next = move || wait(rows.next()).map(|next| next.map(|batch| Ok(batch?))).transpose();
+    Ok(Box::new(std::iter::from_fn(next).map(|next| next.flatten())))
 }

@@ -4,13 +4,16 @@
 //! batches, for [`crate::checkpoint::recovery`] to judge; writes down the identity of a table before the
 //! first batch that goes into it.
 
+use arrow::array::RecordBatch;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
 
 use super::query::{Query, RejectedRows};
+use crate::batch::{BatchId, Coming, Rows};
 use crate::checkpoint::{Checkpoint, Held, Role};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::sinks::{Accepted, Expected, OutputBatch, Sink};
+use crate::time::Millis;
 
 /// What a checkpoint remembers of a table, in the words of a sink.
 pub(super) fn expected(checkpoint: &Checkpoint, role: Role) -> Expected {
@@ -66,26 +69,64 @@ pub(super) fn open_rejected(
 }
 
 impl Query {
-    /// Writes the output of a batch. Where the table holds other rows of it, says what can have changed:
-    /// the files that it takes have been found as their decision says, by size and time.
-    pub(super) fn write_output(&mut self, output: &OutputBatch) -> Result<()> {
-        self.sink.write(output).map_err(|error| {
-            if error.condition() != "BATCH_CHANGED" {
-                return error;
+    /// Writes the output of a batch; gives how many rows it has and those that are at hand: of a
+    /// result that comes in parts, the first ones.
+    pub(super) fn write_output(
+        &mut self,
+        batch: BatchId,
+        rows: Rows,
+        watermark: Option<Millis>,
+    ) -> Result<(usize, Vec<RecordBatch>)> {
+        let written = match rows {
+            Rows::Held(rows) => {
+                let output = OutputBatch { id: batch, rows, watermark };
+                let written = self.sink.write(&output);
+                written.map(|()| (output.rows.iter().map(RecordBatch::num_rows).sum(), output.rows))
             }
-            let stills: Vec<&str> = self.stills.iter().map(|still| still.name.as_str()).collect();
-            error.context(match &stills[..] {
-                [] => "its input files have the size and the time that they had, so one was changed all \
-                       the same, or the query does not give the same rows for the same input"
-                    .to_owned(),
-                stills => format!(
-                    "its input files are as they were, but the tables without STREAM are read as they \
-                     are now: {} may have changed",
-                    stills.join(", ")
-                ),
-            })
+            Rows::Coming(parts) => write_parts(self.sink.as_mut(), batch, parts),
+        };
+        written.map_err(|error| self.explain_changed(error))
+    }
+
+    /// Where the table holds other rows of a batch, says what can have changed: the files that it
+    /// takes have been found as their decision says, by size and time.
+    fn explain_changed(&self, error: Error) -> Error {
+        if error.condition() != "BATCH_CHANGED" {
+            return error;
+        }
+        let stills: Vec<&str> = self.stills.iter().map(|still| still.name.as_str()).collect();
+        error.context(match &stills[..] {
+            [] => {
+                "its input files have the size and the time that they had, so one was changed all \
+                   the same, or the query does not give the same rows for the same input"
+                    .to_owned()
+            }
+            stills => format!(
+                "its input files are as they were, but the tables without STREAM are read as they \
+                 are now: {} may have changed",
+                stills.join(", ")
+            ),
         })
     }
+}
+
+fn write_parts(
+    sink: &mut dyn Sink,
+    batch: BatchId,
+    parts: Coming,
+) -> Result<(usize, Vec<RecordBatch>)> {
+    let (mut written, mut first) = (0, vec![]);
+    let mut counted = parts.map(|part| {
+        let part = part?;
+        written += part.num_rows();
+        if first.is_empty() {
+            first.push(part.clone());
+        }
+        Ok(part)
+    });
+    sink.write_parts(batch, &mut counted)?;
+    drop(counted);
+    Ok((written, first))
 }
 
 /// Whether a query gives the same rows for the same input: it calls no function that draws lots.

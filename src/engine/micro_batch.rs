@@ -2,18 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
-
 use super::assemble::{Brings, Stage};
 use super::query::{Query, StepReport};
 use super::report::{Durations, Given, Operated, Ran, report};
 use super::steps::Step;
 use super::upstream::input_watermarks_ms;
-use crate::batch::BatchId;
+use crate::batch::{BatchId, Rows};
 use crate::checkpoint::{Commit, Offsets};
 use crate::error::{Error, Kind, Result};
 use crate::operators::Watermarks;
-use crate::sinks::OutputBatch;
 use crate::sources::{Admit, BadRecord, SourceRead};
 use crate::state::StateStore;
 use crate::time::{Millis, Stopwatch};
@@ -92,10 +89,8 @@ impl Query {
             self.write_rejected(batch, rejected)?;
         }
         self.checkpoint.require_owned()?;
-        let written = rows.iter().map(RecordBatch::num_rows).sum();
         let watermark = self.tracker.exists().then_some(watermarks.evict_ms);
-        let output = OutputBatch { id: batch, rows, watermark };
-        self.write_output(&output)?;
+        let (written, rows) = self.write_output(batch, rows, watermark)?;
         took.mark("addBatch");
         self.took_effect(Step::Write, batch)?;
 
@@ -134,7 +129,7 @@ impl Query {
             progress,
             bad,
             rejected,
-            rows: output.rows,
+            rows,
             next_watermark_ms: commit.next_batch_watermark_ms,
             raised: offsets.raised,
         }))
@@ -250,12 +245,16 @@ impl Query {
     }
 
     /// Runs the stages one after the other, then the plan that leads to the sink.
-    fn compute(&mut self, watermarks: Watermarks) -> Result<(Vec<Operated>, Vec<RecordBatch>)> {
+    fn compute(&mut self, watermarks: Watermarks) -> Result<(Vec<Operated>, Rows)> {
         let mut operated = vec![];
+        let last = self.assembly.stages.len().saturating_sub(1);
+        let in_parts = self.assembly.gives_parts() && self.sink.takes_parts();
+        let mut is_coming = false;
         let late = self.input_watermarks_ms(watermarks.late_ms);
         let evict = self.input_watermarks_ms(watermarks.evict_ms);
         let stages = self.assembly.stages.iter_mut().zip(&mut self.states);
-        for ((stage, states), (late_ms, evict_ms)) in stages.zip(late.into_iter().zip(evict)) {
+        let marks = late.into_iter().zip(evict);
+        for (number, ((stage, states), (late_ms, evict_ms))) in stages.zip(marks).enumerate() {
             if stage.inflows.iter().any(|inflow| inflow.brings == Brings::NumberedRows) {
                 self.assembly.numbered.fill()?;
             }
@@ -272,14 +271,28 @@ impl Query {
             let removals_ms: f64 = states.iter().map(StateStore::removals_ms).sum();
             let updates_ms = (watch.millis() - removals_ms).max(0.0) as u64;
             let removals_ms = removals_ms as u64;
-            stage.output.fill(std::mem::take(&mut processed.output));
+            let mut output = std::mem::take(&mut processed.output);
+            match processed.coming.take() {
+                Some(coming) if in_parts && number == last => {
+                    stage.output.pour(coming);
+                    is_coming = true;
+                }
+                coming => coming.into_iter().flatten().try_for_each(|part| {
+                    output.push(part?);
+                    Ok::<_, Error>(())
+                })?,
+            }
+            stage.output.fill(output);
             operated.push(Operated { processed, updates_ms, removals_ms, commit_ms: 0 });
         }
         let passing = self.assembly.passing.iter();
         if passing.into_iter().any(|inflow| inflow.brings == Brings::NumberedRows) {
             self.assembly.numbered.fill()?;
         }
-        let rows = self.assembly.run_result()?;
+        let rows = match is_coming {
+            true => Rows::Coming(self.assembly.run_result_in_parts()?),
+            false => Rows::Held(self.assembly.run_result()?),
+        };
         self.assembly.numbered.clear();
         Ok((operated, rows))
     }

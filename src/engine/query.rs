@@ -190,7 +190,7 @@ pub struct StepReport {
     pub bad: Vec<BadRecord>,
     /// The rows that were rejected: see [`super::rejected::schema`].
     pub rejected: Option<arrow::array::RecordBatch>,
-    /// The rows that went to the sink.
+    /// The rows that went to the sink; of more than are held at once, the first ones.
     pub rows: Vec<arrow::array::RecordBatch>,
     /// The watermark of the next batch, in milliseconds; `None`: the query has none.
     pub next_watermark_ms: Option<Millis>,

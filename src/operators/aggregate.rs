@@ -36,6 +36,10 @@ use crate::window::WindowSpec;
 /// To finish groups takes memory for each of them: so many are finished at once, about.
 const FINISHED_AT_ONCE: usize = 64 * 1024;
 
+/// More groups than this are not held side by side when they come out: who takes them takes them a
+/// part at a time.
+const HELD_AT_ONCE: usize = if cfg!(test) { 8 } else { 512 * 1024 };
+
 /// Which groups come out of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Emit {
@@ -74,6 +78,7 @@ impl EventTime {
 }
 
 /// The aggregation operator. Spark calls it `stateStoreSave`.
+#[derive(Clone)]
 pub struct Aggregate {
     aggregates: PartialAggregates,
     event_time: EventTime,
@@ -190,21 +195,26 @@ impl Aggregate {
     }
 
     /// [`Aggregate::finish`], some thousand groups at a time: each group is in one part only.
-    fn finish_parts(&self, parts: Parts) -> Result<Vec<RecordBatch>> {
-        let (mut finished, mut next, mut rows) = (vec![], vec![], 0);
-        for part in parts {
-            let part = part?;
-            rows += part.num_rows();
-            next.push(part);
-            if rows >= FINISHED_AT_ONCE {
-                finished.extend(self.finish(std::mem::take(&mut next))?);
-                rows = 0;
-            }
+    fn finish_parts(&self, mut parts: Parts, done: &mut Processed) -> Result<()> {
+        let are_many = parts.lengths().sum::<usize>() > HELD_AT_ONCE;
+        let this = self.clone();
+        let mut is_first = true;
+        let finished = std::iter::from_fn(move || {
+            let some = next_parts(&mut parts).transpose();
+            // Without groups there is one row of values even where there is nothing.
+            let some = some.or_else(|| is_first.then(|| Ok(vec![])));
+            is_first = false;
+            some.map(|some| this.finish(some?))
+        });
+        let finished = finished.flat_map(|batches| match batches {
+            Ok(batches) => batches.into_iter().map(Ok).collect(),
+            Err(error) => vec![Err(error)],
+        });
+        match are_many {
+            true => done.coming = Some(Box::new(finished)),
+            false => done.output = finished.collect::<Result<_>>()?,
         }
-        if rows > 0 || finished.is_empty() {
-            finished.extend(self.finish(next)?);
-        }
-        Ok(finished)
+        Ok(())
     }
 
     /// Values and columns of the result, from partial states.
@@ -279,22 +289,26 @@ impl Operator for Aggregate {
         let fresh = self.drop_unwanted(self.spread_over_windows(input)?)?;
         let (fresh, late) = self.drop_late(fresh, marks)?;
         let touched = self.merge_with_kept(state, fresh)?;
-        let mut updated = 0;
+        let mut done = Processed { late, ..Processed::default() };
         for batch in &touched {
-            updated += batch.num_rows();
+            done.updated += batch.num_rows();
             state.put(batch)?;
         }
 
         let evict_us = marks.evict_ms.saturating_mul(1000);
         let lets_go = self.event_time_column().is_some() && self.emit != Emit::All;
-        let output = match self.emit {
-            Emit::Closed if lets_go => self.finish_parts(state.table().expired(evict_us)?)?,
-            Emit::Closed => vec![],
-            Emit::Touched => self.finish(touched)?,
-            Emit::All => self.finish_parts(state.table().rows()?)?,
-        };
-        let removed = if lets_go { state.expire(evict_us)? } else { 0 };
-        Ok(Processed { output, updated, removed, late, ..Processed::default() })
+        match self.emit {
+            Emit::Closed if lets_go => {
+                self.finish_parts(state.table().expired(evict_us)?, &mut done)?;
+            }
+            Emit::Closed => {}
+            Emit::Touched => done.output = self.finish(touched)?,
+            Emit::All => self.finish_parts(state.table().rows()?, &mut done)?,
+        }
+        if lets_go {
+            done.removed = state.expire(evict_us)?;
+        }
+        Ok(done)
     }
 
     fn only_wanted(&mut self, predicate: Arc<dyn PhysicalExpr>) {
@@ -325,6 +339,20 @@ impl Operator for Aggregate {
     fn gives_whole_result(&self) -> bool {
         self.emit == Emit::All
     }
+}
+
+/// As many parts as make some thousand rows; `None`: there are no more.
+fn next_parts(parts: &mut Parts) -> Result<Option<Vec<RecordBatch>>> {
+    let (mut next, mut rows) = (vec![], 0);
+    for part in parts {
+        let part = part?;
+        rows += part.num_rows();
+        next.push(part);
+        if rows >= FINISHED_AT_ONCE {
+            break;
+        }
+    }
+    Ok((rows > 0).then_some(next))
 }
 
 /// The same columns under a schema that says more about them: state is kept as if every column could

@@ -30,7 +30,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::physical_expr::PhysicalExpr;
 
-use crate::batch::BatchId;
+use crate::batch::{BatchId, Coming};
 use crate::error::{Error, Result};
 use crate::state::StateStore;
 
@@ -51,10 +51,12 @@ pub struct Watermarks {
 }
 
 /// What one batch did in an operator.
-#[derive(Debug, Clone, Default)]
+#[derive(Default)]
 pub struct Processed {
     /// The rows that come out.
     pub output: Vec<RecordBatch>,
+    /// More of them, behind those, where they are too many to be held at once.
+    pub coming: Option<Coming>,
     /// Rows of state that were written.
     pub updated: usize,
     /// Rows of state that the watermark removed.

@@ -99,6 +99,9 @@ pub struct OutputBatch {
     pub watermark: Option<Millis>,
 }
 
+/// The rows of a batch that are too many to be held at once, a part at a time.
+pub type Parts<'a> = dyn Iterator<Item = Result<RecordBatch>> + 'a;
+
 /// Where a query's result goes.
 pub trait Sink: Send {
     /// What progress calls it: `DeltaSink[data/events]`.
@@ -123,4 +126,15 @@ pub trait Sink: Send {
     /// A batch that is already there is not written again; its rows must be those that are there
     /// (`BATCH_CHANGED`), as far as the sink can tell.
     fn write(&mut self, batch: &OutputBatch) -> Result<()>;
+
+    /// Whether a result that is too large to be held at once can be written with
+    /// [`Sink::write_parts`]. Where it cannot, it is held all the same.
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// As [`Sink::write`], for a batch whose rows come a part at a time.
+    fn write_parts(&mut self, _batch: BatchId, _parts: &mut Parts<'_>) -> Result<()> {
+        Err(Error::internal("this sink takes a batch as a whole"))
+    }
 }

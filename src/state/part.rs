@@ -57,7 +57,7 @@ impl Parts {
     }
 
     /// How many rows each of the parts that are left has.
-    pub(super) fn lengths(&self) -> impl Iterator<Item = usize> {
+    pub fn lengths(&self) -> impl Iterator<Item = usize> {
         self.0.as_slice().iter().map(Part::len)
     }
 }

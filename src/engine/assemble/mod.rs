@@ -39,7 +39,7 @@ use super::result::{Groups, conform, sink_schema};
 use super::trace::{Numbered, Trace, multiplies, slot_column};
 use super::upstream::Upstream;
 use super::watermark::Observer;
-use crate::batch::{Slot, SlotTable};
+use crate::batch::{Coming, Slot, SlotTable};
 use crate::error::{Error, Result};
 use crate::operators::Operator;
 use crate::plan;
@@ -442,5 +442,17 @@ impl Assembly {
             .iter()
             .map(|batch| conform(batch, &self.schema))
             .collect()
+    }
+
+    /// Whether the result can be made a part at a time, as the rows of the last operator come.
+    pub fn gives_parts(&self) -> bool {
+        let parts = self.result.properties().output_partitioning().partition_count();
+        self.passing.is_none() && parts == 1
+    }
+
+    /// As [`Assembly::run_result`], a part at a time.
+    pub fn run_result_in_parts(&self) -> Result<Coming> {
+        let (parts, schema) = (plan::run_in_parts(&self.result, &self.task)?, self.schema.clone());
+        Ok(Box::new(parts.map(move |part| conform(&part?, &schema))))
     }
 }

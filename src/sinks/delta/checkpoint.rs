@@ -36,10 +36,12 @@ impl Checkpoints {
     /// Called after each commit: starts a checkpoint of `version` where it is time for one.
     ///
     /// It is time after 100 commits, Spark's and delta-rs' habit, or after a tenth as many commits
-    /// as there are live files: then a commit's share of the writing is never more than ten files'
-    /// lines, and the commits that a reader replays are never more than a tenth of the table.
+    /// as there are live files, or a fiftieth as many as the log has: then a commit's share of the
+    /// work is never more than the lines of ten files and the names of fifty commits, which are all
+    /// listed for a checkpoint, and the commits that a reader replays are never more than a tenth of the
+    /// table or a fiftieth of its log.
     pub fn after_commit(&mut self, version: u64, active: usize) {
-        let every = 100.max(active as u64 / 10);
+        let every = 100.max(active as u64 / 10).max(version / 50);
         if version.saturating_sub(self.newest) < every {
             return;
         }

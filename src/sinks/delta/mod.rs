@@ -45,13 +45,14 @@ use arrow::datatypes::SchemaRef;
 use deltalake::kernel::{Add, Transaction};
 
 use self::checkpoint::Checkpoints;
+use self::digest::Columns;
 use self::entry::Change;
 use self::keys::KeyColumns;
 use self::log::{LiveFile, Log};
 use self::open::Found;
 use self::tail::{LogFiles, Ours};
 use self::upsert::{Rewrite, Upsert};
-use super::{Expected, OutputBatch, OutputMode, Sink};
+use super::{Expected, OutputBatch, OutputMode, Parts, Sink};
 use crate::batch::BatchId;
 use crate::durable::Disk;
 use crate::error::{Error, Result};
@@ -119,6 +120,13 @@ struct Plan {
     added: Vec<Add>,
     removed: Vec<LiveFile>,
     rewrite: Option<Rewrite>,
+}
+
+/// A batch that is to be committed.
+struct New {
+    batch: BatchId,
+    rows: usize,
+    digest: Option<String>,
 }
 
 impl DeltaSink {
@@ -283,6 +291,51 @@ impl DeltaSink {
         self.checkpoints.after_commit(self.log.version(), self.active);
     }
 
+    /// Puts a plan into the log, at a version that nobody has. `again` makes a plan that fits what
+    /// others have done meanwhile.
+    fn commit(
+        &mut self,
+        new: &New,
+        mut plan: Plan,
+        again: &mut dyn FnMut(&mut Self) -> Result<Plan>,
+    ) -> Result<()> {
+        for _ in 0..TRIES {
+            if let Content::Complete(files) = &self.content {
+                plan.removed = files.clone();
+            }
+            let change = Change {
+                query: &self.options.app_id,
+                mode: self.options.mode,
+                batch: new.batch,
+                added: &plan.added,
+                removed: &plan.removed,
+                rows: new.rows,
+                digest: new.digest.as_deref(),
+            };
+            let entry = change.entry()?;
+            let is_there = self.is_there(&plan);
+            if is_there && self.log.put(&entry)? {
+                self.settle(new.batch, plan);
+                return Ok(());
+            }
+            if is_there {
+                self.catch_up()?;
+            }
+            if !is_there || plan.rewrite.is_some() {
+                self.drop_plan(&plan)?;
+                plan = again(self)?;
+            }
+        }
+        let what = format!(
+            "{TRIES} times somebody else was faster to commit to {}, or removed the files of batch {}",
+            self.options.path.display(),
+            new.batch
+        );
+        Err(Error::sink("SINK_CONTENDED", what).hint(
+            "stop what writes into the table, or cleans its folder, all the time; start again",
+        ))
+    }
+
     /// Takes in the commits of others.
     fn catch_up(&mut self) -> Result<()> {
         for commit in self.log.catch_up()? {
@@ -331,43 +384,44 @@ impl Sink for DeltaSink {
         if self.holds(batch.id) {
             return self.confirm(batch.id, digest.as_deref());
         }
-        let mut plan = self.plan(batch, &rows)?;
-        for _ in 0..TRIES {
-            if let Content::Complete(files) = &self.content {
-                plan.removed = files.clone();
+        let plan = self.plan(batch, &rows)?;
+        let new = New { batch: batch.id, rows: count(&rows), digest };
+        self.commit(&new, plan, &mut |sink| sink.plan(batch, &rows))
+    }
+
+    fn takes_parts(&self) -> bool {
+        !matches!(self.content, Content::Update(_))
+    }
+
+    fn write_parts(&mut self, batch: BatchId, parts: &mut Parts<'_>) -> Result<()> {
+        let (mut added, mut file) = (Vec::new(), Vec::new());
+        let mut columns = Columns::new(&self.schema);
+        let is_new = !self.holds(batch);
+        for part in parts {
+            let part = schema::conform(&part?, &self.schema)?;
+            columns.add(&part);
+            if is_new {
+                file.push(part);
             }
-            let change = Change {
-                query: &self.options.app_id,
-                mode: self.options.mode,
-                batch: batch.id,
-                added: &plan.added,
-                removed: &plan.removed,
-                rows: rows.iter().map(RecordBatch::num_rows).sum(),
-                digest: digest.as_deref(),
-            };
-            let entry = change.entry()?;
-            let is_there = self.is_there(&plan);
-            if is_there && self.log.put(&entry)? {
-                self.settle(batch.id, plan);
-                return Ok(());
-            }
-            if is_there {
-                self.catch_up()?;
-            }
-            if !is_there || plan.rewrite.is_some() {
-                self.drop_plan(&plan)?;
-                plan = self.plan(batch, &rows)?;
+            if count(&file) >= ROWS_PER_FILE {
+                added.push(self.write_file(batch, &std::mem::take(&mut file))?);
             }
         }
-        let what = format!(
-            "{TRIES} times somebody else was faster to commit to {}, or removed the files of batch {}",
-            self.options.path.display(),
-            batch.id
-        );
-        Err(Error::sink("SINK_CONTENDED", what).hint(
-            "stop what writes into the table, or cleans its folder, all the time; start again",
-        ))
+        let digest = self.options.is_repeatable.then(|| columns.digest());
+        if !is_new {
+            return self.confirm(batch, digest.as_deref());
+        }
+        if count(&file) > 0 {
+            added.push(self.write_file(batch, &file)?);
+        }
+        let plan = Plan { added, removed: vec![], rewrite: None };
+        let new = New { batch, rows: columns.count(), digest };
+        self.commit(&new, plan, &mut |sink| Err(files_gone(&sink.options.path, batch)))
     }
+}
+
+fn count(rows: &[RecordBatch]) -> usize {
+    rows.iter().map(RecordBatch::num_rows).sum()
 }
 
 /// Another process has committed under the query's name: it goes on, this one stops.
@@ -378,6 +432,18 @@ fn conflict(table: &Path, batch: i64) -> Error {
     );
     Error::sink("SINK_CONFLICT", what).hint(
         "two processes run this query, or a copy of its checkpoint: stop one of them, then start again",
+    )
+}
+
+/// The files of a batch whose rows are not at hand any more.
+fn files_gone(table: &Path, batch: BatchId) -> Error {
+    let what = format!(
+        "files of batch {batch} were removed from {} before the batch was committed",
+        table.display()
+    );
+    Error::sink("SINK_FILES_GONE", what).hint(
+        "stop what cleans the table's folder (VACUUM with a short retention), then start again: the \
+         batch is run once more",
     )
 }
 

@@ -636,3 +636,36 @@ proptest! {
         prop_assert_eq!(content(folder.path()), owned(&expected));
     }
 }
+
+/// A batch that comes a part at a time is the same batch: written once, found again, held to what it
+/// gave.
+#[test]
+fn a_batch_may_come_in_parts() {
+    let folder = tempfile::tempdir().unwrap();
+    for mode in [OutputMode::Append, OutputMode::Complete] {
+        let path = folder.path().join(mode.to_string());
+        let row = |at: i64| (Some("a"), 1000 * at, at);
+        let parts = |rows: std::ops::Range<i64>| {
+            let rows: Vec<Row> = rows.map(row).collect();
+            rows.chunks(3).map(|part| Ok(self::rows(part))).collect::<Vec<_>>().into_iter()
+        };
+        let all: Vec<Row> = (0..10).map(row).collect();
+        let mut sink = open_sink(&path, mode);
+        assert!(sink.takes_parts());
+        sink.write_parts(0, &mut parts(0..10)).unwrap();
+        sink.write_parts(0, &mut parts(0..10)).unwrap();
+        assert_eq!((sink.version(), content(&path)), (1, owned(&all)));
+
+        let mut again = open_sink(&path, mode);
+        again.write_parts(0, &mut parts(0..10)).unwrap();
+        let changed = again.write_parts(0, &mut parts(0..9)).unwrap_err();
+        assert_eq!(changed.condition(), "BATCH_CHANGED");
+        let failing = parts(10..12).chain([Err(Error::internal("no more"))]);
+        assert!(again.write_parts(1, &mut failing.into_iter()).is_err());
+        again.write_parts(1, &mut parts(10..12)).unwrap();
+        let held = if mode == OutputMode::Append { 0..12 } else { 10..12 };
+        let held: Vec<Row> = held.map(row).collect();
+        assert_eq!((again.version(), content(&path)), (2, owned(&held)));
+    }
+    assert!(!open_sink(&folder.path().join("update"), OutputMode::Update).takes_parts());
+}
