@@ -15,6 +15,10 @@ use crate::fault;
 /// So many bytes go to or come from the disk at a time.
 const PIECE: usize = 256 * 1024;
 
+/// What is written is synced every so many bytes: a large file that is synced once at its end holds up
+/// everybody else who syncs a small one, which are the batches that go on meanwhile.
+const SYNCED: u64 = 4 * 1024 * 1024;
+
 impl Disk {
     /// [`Disk::replace`] by a sealed file whose body `write` writes; gives the size of the file.
     pub fn replace_sealed(
@@ -45,7 +49,8 @@ impl Disk {
         // The first line has its length before what it says is known.
         let line = sealed::first_line(kind, 0, 0);
         file.write_all(line.as_bytes()).map_err(refused)?;
-        let mut body = Body { file, pending: Vec::with_capacity(PIECE), length: 0, crc: 0 };
+        let pending = Vec::with_capacity(PIECE);
+        let mut body = Body { disk: self, path, file, pending, length: 0, synced: 0, crc: 0 };
         write(&mut body)?;
         body.flush().map_err(refused)?;
         let Body { mut file, length, crc, .. } = body;
@@ -59,14 +64,18 @@ impl Disk {
 }
 
 /// A body on its way to the disk.
-struct Body {
+struct Body<'a> {
+    disk: &'a Disk,
+    path: &'a Path,
     file: File,
     pending: Vec<u8>,
     length: u64,
+    /// How many of the bytes the disk has confirmed.
+    synced: u64,
     crc: u32,
 }
 
-impl Write for Body {
+impl Write for Body<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.pending.extend_from_slice(bytes);
         if self.pending.len() >= PIECE {
@@ -80,6 +89,10 @@ impl Write for Body {
         self.crc = crc32c::crc32c_append(self.crc, &self.pending);
         self.length += self.pending.len() as u64;
         self.pending.clear();
+        if self.length - self.synced >= SYNCED {
+            self.disk.sync(&self.file, self.path)?;
+            self.synced = self.length;
+        }
         Ok(())
     }
 }

@@ -74,6 +74,13 @@ pub(super) enum Step {
     Remove(Vec<i64>),
 }
 
+impl Step {
+    /// How many rows it touches.
+    pub(super) fn rows(&self) -> u64 {
+        HeadStep::of(self).rows()
+    }
+}
+
 /// Numbers as runs: the first of each and how many follow each other.
 #[derive(Serialize, Deserialize)]
 struct Runs(Vec<(i64, i64)>);
@@ -117,6 +124,17 @@ enum HeadStep {
 }
 
 impl HeadStep {
+    fn rows(&self) -> u64 {
+        match self {
+            HeadStep::Put(rows) => *rows as u64,
+            // What goes costs little, and must not make a snapshot of what is left.
+            HeadStep::Expire(_) => 0,
+            HeadStep::Add(runs) | HeadStep::Mark(runs) | HeadStep::Remove(runs) => {
+                runs.0.iter().map(|(_, count)| u64::try_from(*count).unwrap_or(0)).sum()
+            }
+        }
+    }
+
     fn of(step: &Step) -> Self {
         match step {
             Step::Put(rows) => HeadStep::Put(rows.num_rows()),
@@ -232,7 +250,7 @@ impl fmt::Display for Unusable {
     }
 }
 
-/// Does to a table what the body of a file says was done.
+/// Does to a table what the body of a file says was done; gives how many rows it touched.
 ///
 /// The outer error is one of the table, the inner one is one of the file; after either the table is
 /// half done.
@@ -240,7 +258,7 @@ pub(super) fn replay(
     batch: BatchId,
     mut body: impl BufRead,
     table: &mut StateTable,
-) -> Result<Result<(), Unusable>> {
+) -> Result<Result<u64, Unusable>> {
     let corrupt = |why: &dyn fmt::Display| Unusable::Corrupt(why.to_string());
     let mut line = Vec::new();
     match body.read_until(b'\n', &mut line) {
@@ -268,7 +286,9 @@ pub(super) fn replay(
         Some(Err(error)) => Err(corrupt(&error)),
         _ => Err(corrupt(&OTHER_ROWS)),
     };
+    let mut touched = 0_u64;
     for step in head.steps {
+        touched = touched.saturating_add(step.rows());
         let done = match (step, table.multimap_mut()) {
             (HeadStep::Expire(watermark), _) => table.expire(watermark).map(|_| true)?,
             (HeadStep::Put(count), None) => match next(count) {
@@ -296,7 +316,7 @@ pub(super) fn replay(
             return Ok(Err(corrupt(&OTHER_ROWS)));
         }
     }
-    Ok(Ok(()))
+    Ok(Ok(touched))
 }
 
 /// In words, how the rows of a file differ from those of the table: names do not matter, types do.

@@ -8,8 +8,8 @@
 //! - Small segments lie on a stack on which each is more than twice as long as the next one; a new
 //!   one that breaks this is merged with its neighbour, and so on. A row is copied at most
 //!   log2([`SEGMENT_ROWS`]) times, and after 5,000 batches of 9 rows there are 12 segments.
-//! - A segment that has grown to [`SEGMENT_ROWS`] is left alone, so no batch ever waits for a
-//!   large copy.
+//! - A segment that has grown to three quarters of [`SEGMENT_ROWS`] is left alone, so no batch ever
+//!   waits for a large copy, and rows that come back from a snapshot stay as they are.
 
 use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::compute::interleave_record_batch;
@@ -17,7 +17,8 @@ use arrow::compute::interleave_record_batch;
 use super::own::own;
 use crate::error::{Error, Result};
 
-/// A segment of so many rows is not merged any more. (Few in tests, which want to see it happen.)
+/// Rows are put into segments of at most so many; one of three quarters of it is not merged any more.
+/// (Few in tests, which want to see it happen.)
 pub(super) const SEGMENT_ROWS: usize = if cfg!(test) { 16 } else { 32 * 1024 };
 
 /// Nor is one of so many bytes: the 32-bit offsets of Arrow's text columns end at 2 GiB.
@@ -124,7 +125,7 @@ impl<T: Copy> Segments<T> {
         let mut top = number;
         loop {
             let (rows, bytes) = self.size(top)?;
-            if rows >= SEGMENT_ROWS || bytes >= SEGMENT_BYTES {
+            if rows >= SEGMENT_ROWS / 4 * 3 || bytes >= SEGMENT_BYTES {
                 return Ok(());
             }
             match self.stack.last() {

@@ -24,15 +24,16 @@ use crate::durable::{self, Disk};
 use crate::error::{Error, Kind as Kinds, Result};
 use crate::time::Stopwatch;
 
-/// A snapshot is written once the changes since the last one weigh more than that one did, and at
-/// least this many bytes. So over its life a row is written into snapshots about as often as into
-/// changes: the cost a batch is a constant (amortised), and reading back takes at most about twice
-/// what reading a snapshot takes.
-const SNAPSHOT_BYTES: u64 = if cfg!(test) { 4 * CHANGE_WEIGHT } else { 1024 * 1024 };
+/// A snapshot is written once to read the state back would take more than twice as much as it would
+/// with a new one, in rows: those of the newest snapshot and of the changes since against those that are
+/// there. So a state that only grows is never written twice, one whose rows are replaced writes a row
+/// into snapshots about as often as into changes, and one that is let go writes a small one. Fewer
+/// rows than this in the changes are not worth it.
+const SNAPSHOT_ROWS: u64 = if cfg!(test) { 4 * CHANGE_ROWS } else { 64 * CHANGE_ROWS };
 
-/// What a change weighs at least: to open a small file costs about as much as to read this much.
+/// As how many rows a change counts at least: to open a small file costs about as much as to put so many.
 /// Without it a large state with tiny changes would be read back from 100,000 files.
-const CHANGE_WEIGHT: u64 = 16 * 1024;
+const CHANGE_ROWS: u64 = 256;
 
 /// A snapshot of at most so many bytes, before they are compressed, is written at once: a batch waits for
 /// it some ten milliseconds.
@@ -67,8 +68,9 @@ pub struct StateStore {
     /// Files of batches after the version, which a crash has left.
     left_over: Vec<PathBuf>,
     removals: VecDeque<PathBuf>,
-    snapshot_bytes: u64,
-    weight_since: u64,
+    /// The rows of the newest snapshot, and those of the changes since.
+    snapshot_rows: u64,
+    rows_since: u64,
     /// A snapshot that is not there yet.
     writing: Option<Writing>,
     /// Milliseconds of this batch in [`StateStore::expire`].
@@ -157,8 +159,8 @@ impl StateStore {
             snapshots: BTreeSet::new(),
             left_over: Vec::new(),
             removals: VecDeque::new(),
-            snapshot_bytes: 0,
-            weight_since: 0,
+            snapshot_rows: 0,
+            rows_since: 0,
             writing: None,
             removals_ms: 0.0,
         })
@@ -315,13 +317,12 @@ impl StateStore {
         self.disk.replace(&self.path(Kind::Change, batch), &change)?;
         let bytes = change.len() as u64;
         written += bytes;
+        self.rows_since += self.steps.iter().map(Step::rows).sum::<u64>().max(CHANGE_ROWS);
         self.steps.clear();
         self.removals_ms = 0.0;
         self.changes.insert(batch);
         self.version = Some(batch);
-        self.weight_since += bytes.max(CHANGE_WEIGHT);
-        let is_due = self.weight_since > self.snapshot_bytes.max(SNAPSHOT_BYTES);
-        if is_due && self.writing.is_none() {
+        if self.snapshot_is_due() && self.writing.is_none() {
             written += self.begin_snapshot(batch)?;
         }
         for _ in 0..REMOVALS {
@@ -331,11 +332,16 @@ impl StateStore {
         Ok(Sealed { bytes: written })
     }
 
+    fn snapshot_is_due(&self) -> bool {
+        let rows = self.table.len() as u64;
+        self.rows_since > SNAPSHOT_ROWS && self.snapshot_rows + self.rows_since > 2 * rows
+    }
+
     /// Writes the whole table: at once where that is quick, else while batches go on.
     fn begin_snapshot(&mut self, batch: BatchId) -> Result<u64> {
         let (everything, shape) = (Everything::of(&self.table)?, self.table.shape().clone());
         let path = self.path(Kind::Snapshot, batch);
-        self.weight_since = 0;
+        (self.snapshot_rows, self.rows_since) = (self.table.len() as u64, 0);
         let bytes = self.table.memory_bytes() as u64 + self.table.spilled_bytes();
         if bytes > WRITTEN_AT_ONCE {
             self.writing = Some(Writing::begin(everything, self.disk, path, batch, shape)?);
@@ -343,7 +349,7 @@ impl StateStore {
         }
         let never = AtomicBool::new(false);
         let bytes = everything.write(self.disk, &path, batch, &shape, &never)?;
-        self.is_written(batch, bytes.unwrap_or(0));
+        self.is_written(batch);
         Ok(bytes.unwrap_or(0))
     }
 
@@ -352,12 +358,11 @@ impl StateStore {
         let Some(writing) = self.writing.take_if(|writing| writing.is_done()) else { return Ok(0) };
         let batch = writing.batch;
         let bytes = writing.finish()?;
-        self.is_written(batch, bytes);
+        self.is_written(batch);
         Ok(bytes)
     }
 
-    fn is_written(&mut self, batch: BatchId, bytes: u64) {
-        self.snapshot_bytes = bytes;
+    fn is_written(&mut self, batch: BatchId) {
         self.snapshots.insert(batch);
         self.let_go();
     }
@@ -408,17 +413,17 @@ impl StateStore {
 
     /// Fills the (empty) table from a snapshot, or from nothing, and the changes after it.
     fn replay(&mut self, start: Option<BatchId>, version: BatchId) -> Result<()> {
-        (self.snapshot_bytes, self.weight_since) = (0, 0);
+        (self.snapshot_rows, self.rows_since) = (0, 0);
         if let Some(start) = start {
-            self.snapshot_bytes = self.read(Kind::Snapshot, start)?;
+            self.snapshot_rows = self.read(Kind::Snapshot, start)?;
         }
         for batch in start.map_or(0, |start| start + 1)..=version {
-            self.weight_since += self.read(Kind::Change, batch)?.max(CHANGE_WEIGHT);
+            self.rows_since += self.read(Kind::Change, batch)?.max(CHANGE_ROWS);
         }
         Ok(())
     }
 
-    /// Does to the table what a file says; gives its size.
+    /// Does to the table what a file says; gives how many rows that were.
     fn read(&mut self, kind: Kind, batch: BatchId) -> Result<u64> {
         const WAY_OUT: &str = "restore the checkpoint folder from a copy, or start over: remove the \
                                query's checkpoint folder and its output table";
@@ -429,7 +434,7 @@ impl StateStore {
         };
         self.check_memory()?;
         match done {
-            Some(Ok(bytes)) => Ok(bytes),
+            Some(Ok(rows)) => Ok(rows),
             None => Err(Error::checkpoint(
                 "STATE_FILE_MISSING",
                 format!("{} is needed to know the state again, and is not there", path.display()),
@@ -463,11 +468,10 @@ impl StateStore {
         batch: BatchId,
     ) -> Result<Option<Result<u64, Unusable>>> {
         let Some(bytes) = durable::read(path)? else { return Ok(None) };
-        let done = match durable::unseal(Kind::Change.sealed_as(), &bytes) {
+        Ok(Some(match durable::unseal(Kind::Change.sealed_as(), &bytes) {
             Ok((body, _)) => file::replay(batch, body, &mut self.table)?,
             Err(why) => Err(why.into()),
-        };
-        Ok(Some(done.map(|()| bytes.len() as u64)))
+        }))
     }
 
     fn read_snapshot(
@@ -479,7 +483,7 @@ impl StateStore {
             return Ok(None);
         };
         Ok(Some(match opened {
-            Ok((body, bytes)) => file::replay(batch, body, &mut self.table)?.map(|()| bytes),
+            Ok((body, _)) => file::replay(batch, body, &mut self.table)?,
             Err(why) => Err(why.into()),
         }))
     }

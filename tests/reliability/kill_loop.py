@@ -3,10 +3,13 @@
 One `session` takes a workload and a seed: a writer drops files while the program runs, or before it starts; the program
 is killed after a random time, often while it recovers (nested, up to five times in a row). Every 10th end is a SIGTERM
 (which must be clean), every 20th a SIGSTOP with a second instance beside it (which must be refused with exit code 12
-within a second and told who holds the checkpoint). In between another process appends to the table or compacts it where the
-Python package `deltalake` is there. After each end the quick checks; at rest the whole judge.
+within a second and told who holds the checkpoint). Every 4th time, while it runs, somebody else commits into the table it
+writes, and that commit must stay. In between another process appends to the table or compacts it where the Python
+package `deltalake` is there. After each end the quick checks; at rest the whole judge.
 """
 
+import json
+import os
 import random
 import signal
 import threading
@@ -48,6 +51,7 @@ class Session:
         self.figures = Figures("kill_loop", workload.name, seed, kills)
         self.project = Project(program, workload, files_per_batch=self.draw.choice([1, 2, 3]))
         self.span = 0.4
+        self.foreign = {}
 
     def run(self):
         """All kills, then to rest, then the judge; gives the figures."""
@@ -63,6 +67,8 @@ class Session:
             life = self.project.start(*(["--trigger", "20ms"] if live else []))
             nested = depth > 0
             after = self.draw.uniform(0, self.span * (0.3 if self.draw.random() < 0.5 else 1))
+            if number % 4 == 2:
+                self.foreign_commit(life)
             self.sleep_or_end(life, after)
             self.end(life, number, live)
             self.figures.recovered(life)
@@ -125,6 +131,29 @@ class Session:
         if second.code != 12 or holder not in said or took > 1.5:
             self.figures.wrong(f"a second instance: exit code {second.code} after {took:.1f} s: {second.err[-300:]}")
 
+    def foreign_commit(self, life):
+        """Once the program runs, and knows the table, somebody puts the next commit: of nothing, but it is theirs."""
+        until = time.monotonic() + 2
+        while not life.lines and not life.is_over() and time.monotonic() < until:
+            time.sleep(0.005)
+        log = f"{self.project.folder}/data/{self.draw.choice(self.workload.queries).name}/_delta_log"
+        if life.is_over() or not os.path.isdir(log):
+            return
+        newest = max((name for name in os.listdir(log) if len(name) == 25 and name.endswith(".json")), default=None)
+        if newest is None:
+            return
+        entry = {"commitInfo": {"timestamp": 0, "operation": "WRITE", "engineInfo": f"another {len(self.foreign)}"}}
+        mine, path = f"{log}/.foreign.tmp", f"{log}/{int(newest[:20]) + 1:020}.json"
+        with open(mine, "w") as file:
+            file.write(json.dumps(entry) + "\n")
+        try:
+            os.link(mine, path)
+            self.foreign[path] = open(path).read()
+            self.figures.add("foreign commits")
+        except FileExistsError:
+            self.figures.add("foreign commits that came too late")
+        os.remove(mine)
+
     def foreign_writer(self):
         """Another program adds a row to a table that nobody reads as a stream, or compacts one that is appended to."""
         name = self.draw.choice([query.name for query in self.workload.queries])
@@ -147,6 +176,9 @@ class Session:
 
     def to_rest(self):
         life = self.project.run()
+        for path, text in self.foreign.items():
+            if not os.path.exists(path) or open(path).read() != text:
+                self.figures.wrong(f"the commit of another writer is gone: {path}")
         self.figures.recovered(life)
         if life.code != 0 or life.hung:
             self.figures.wrong(f"the last run ended with {life.code}{' (it hung)' if life.hung else ''}: {life.err[-800:]}")
