@@ -35,6 +35,28 @@ pub fn with_rows(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Res
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &rows)?)
 }
 
+/// Rows cut into parts of at most `most` rows, each of as few batches as can be without a copy.
+pub fn in_parts(rows: &[RecordBatch], most: usize) -> Vec<Vec<RecordBatch>> {
+    let mut parts: Vec<Vec<RecordBatch>> = Vec::new();
+    let mut room = 0;
+    for batch in rows {
+        let mut at = 0;
+        while at < batch.num_rows() {
+            if room == 0 {
+                parts.push(Vec::new());
+                room = most;
+            }
+            let take = room.min(batch.num_rows() - at);
+            if let Some(part) = parts.last_mut() {
+                part.push(batch.slice(at, take));
+            }
+            at += take;
+            room -= take;
+        }
+    }
+    parts
+}
+
 /// The number of a micro-batch of one query: 0, 1, 2 … without gaps, over all restarts.
 pub type BatchId = u64;
 

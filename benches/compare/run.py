@@ -64,9 +64,15 @@ def bulk(a):
         beside = f"DuckDB {median(theirs):.2f} s (query {median(alone):.2f}): {median(ours) / median(theirs):.2f} ×"
         if a.spark:
             with tempfile.TemporaryDirectory() as out:
-                seconds = float(run([sys.executable, f"{HERE}/spark.py", work.name, folder, f"{out}/out"]).out[-1].split()[0])
+                seconds, _ = spark(work.name, folder, out)
                 beside += f"; Spark's query alone {seconds:.1f} s: {seconds / median(ours):.0f} × as long"
         row(number, work.title, measured, beside)
+
+
+def spark(name, folder, out, *more):
+    """The seconds of a query of Spark without the start of its session, and the number of its batches."""
+    seconds, batches = run([sys.executable, f"{HERE}/spark.py", name, folder, f"{out}/out", *more]).out[-1].split()[:2]
+    return float(seconds), int(batches)
 
 
 def per_batch(done, first, last):
@@ -78,7 +84,11 @@ def small(a):
     """Works 6 and 7: one small file a batch, and whether it stays as fast."""
     count = max(400, round(2000 * a.scale))
     folder = a.input("small", count, 100)
-    tumbling = works.WORKS[0]
+    tumbling, beside = works.WORKS[0], ""
+    if a.spark:
+        with tempfile.TemporaryDirectory() as out:
+            seconds, batches = spark("tumbling", a.input("few", 20, 100), out, "1")
+        beside = f"Spark, 20 such files: {1000 * seconds / batches:.0f} ms a batch"
     for mode in ("append", "update"):
         pipeline = tumbling.pipeline(folder, ", maxFilesPerTrigger '1'", f"'outputMode' = '{mode}'")
         totals, growth = [], []
@@ -87,7 +97,7 @@ def small(a):
                 done = project.run()
                 totals.append(1000 * done.seconds / count)
                 growth.append(per_batch(done, count - 100, count) / per_batch(done, 100, 200))
-        row(6, f"{count} files of 100 rows, one a batch, {mode}", f"{median(totals):.2f} ms a batch")
+        row(6, f"{count} files of 100 rows, one a batch, {mode}", f"{median(totals):.2f} ms a batch", beside)
         row(7, f"the same, last 100 batches against 100-200, {mode}", f"{median(growth):.2f} ×")
 
 

@@ -28,13 +28,16 @@ use datafusion::physical_expr::PhysicalExpr;
 use super::late::drop_late;
 use super::partial::PartialAggregates;
 use super::{LateBy, Operator, Processed, StateShape, Watermarks, only};
-use crate::batch::with_rows;
+use crate::batch::{in_parts, with_rows};
 use crate::error::{Error, Result};
 use crate::state::{Parts, StateStore};
 use crate::window::WindowSpec;
 
 /// To finish groups takes memory for each of them: so many are finished at once, about.
 const FINISHED_AT_ONCE: usize = 64 * 1024;
+
+/// So are they to be merged with what is kept.
+const MERGED_AT_ONCE: usize = if cfg!(test) { 3 } else { 256 * 1024 };
 
 /// More groups than this are not held side by side when they come out: who takes them takes them a
 /// part at a time.
@@ -176,15 +179,12 @@ impl Aggregate {
         Ok((kept, late))
     }
 
-    /// Merges the batch's states with those kept of the same groups.
+    /// Merges states of the batch with those kept of the same groups.
     fn merge_with_kept(
         &self,
         state: &StateStore,
         fresh: Vec<RecordBatch>,
     ) -> Result<Vec<RecordBatch>> {
-        if fresh.is_empty() {
-            return Ok(fresh);
-        }
         let fresh = concat_batches(&self.aggregates.schema(), &fresh)?;
         let kept = state.table().get(&fresh.columns()[..self.aggregates.groups()])?;
         if kept.num_rows() == 0 {
@@ -288,11 +288,16 @@ impl Operator for Aggregate {
             if self.aggregates.comes_in_parts() { self.aggregates.merge(input)? } else { input };
         let fresh = self.drop_unwanted(self.spread_over_windows(input)?)?;
         let (fresh, late) = self.drop_late(fresh, marks)?;
-        let touched = self.merge_with_kept(state, fresh)?;
         let mut done = Processed { late, ..Processed::default() };
-        for batch in &touched {
-            done.updated += batch.num_rows();
-            state.put(batch)?;
+        let mut touched = vec![];
+        for piece in in_parts(&fresh, MERGED_AT_ONCE) {
+            for batch in self.merge_with_kept(state, piece)? {
+                done.updated += batch.num_rows();
+                state.put(&batch)?;
+                if self.emit == Emit::Touched {
+                    touched.push(batch);
+                }
+            }
         }
 
         let evict_us = marks.evict_ms.saturating_mul(1000);

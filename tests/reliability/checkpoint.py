@@ -122,9 +122,13 @@ def invariants(checkpoint, table, promised=-1):
         wrong.append(f"{query}: I4: transactions {table.transactions(checkpoint.id)}")
     if c < promised:
         wrong.append(f"{query}: batch {promised} was reported, {c} is committed")
+    try:
+        batches = list(checkpoint.batches())
+    except ValueError as error:
+        return [*wrong, f"I5: {error}"]
     taken = Counter(
         (source, file["path"])
-        for _, _, takes in checkpoint.batches()
+        for _, _, takes in batches
         for source, take in enumerate(takes)
         for file in (take or {}).get("files", [])
     )

@@ -105,7 +105,7 @@ class Trouble:
             self.figures.wrong(f"{what}: exit code {life.code}: {complaint[-500:]}")
         elif life.code and not any(without_breaks(cause) in words for cause in causes):
             self.figures.wrong(f"{what}: the cause is not named: {complaint[-500:]}")
-        elif life.code and not any(path in words for path in (self.project.folder, "checkpoints", "data/", "input/")):
+        elif life.code and not any(path in words for path in (self.project.folder, "checkpoints", "data", "input")):
             self.figures.wrong(f"{what}: no path is named: {complaint[-500:]}")
         self.figures.add("survived" if life.code == 0 else "refused")
         wrong = judge.quick(self.project.folder, self.project.workload, self.project.promised)

@@ -53,7 +53,7 @@ use self::open::Found;
 use self::tail::{LogFiles, Ours};
 use self::upsert::{Rewrite, Upsert};
 use super::{Expected, OutputBatch, OutputMode, Parts, Sink};
-use crate::batch::BatchId;
+use crate::batch::{BatchId, in_parts};
 use crate::durable::Disk;
 use crate::error::{Error, Result};
 
@@ -218,7 +218,7 @@ impl DeltaSink {
     fn plan(&mut self, batch: &OutputBatch, rows: &[RecordBatch]) -> Result<Plan> {
         let rewrite = match &mut self.content {
             Content::Append | Content::Complete(_) => {
-                let files = in_files(rows, ROWS_PER_FILE);
+                let files = in_parts(rows, ROWS_PER_FILE);
                 let added = files.iter().map(|part| self.write_file(batch.id, part));
                 let added = added.collect::<Result<_>>()?;
                 return Ok(Plan { added, removed: vec![], rewrite: None });
@@ -468,28 +468,6 @@ fn batch_changed(table: &Path, held: &Ours, was: &str, is: &str) -> Error {
         "bring back what the batch has read as it was, then start again; or leave the table as it is \
          and go on with `strandline checkpoint repair CHECKPOINT --accept-sink`",
     )
-}
-
-/// Rows cut into parts of at most `most` rows, which become one file each.
-fn in_files(rows: &[RecordBatch], most: usize) -> Vec<Vec<RecordBatch>> {
-    let mut files: Vec<Vec<RecordBatch>> = Vec::new();
-    let mut room = 0;
-    for batch in rows {
-        let mut at = 0;
-        while at < batch.num_rows() {
-            if room == 0 {
-                files.push(Vec::new());
-                room = most;
-            }
-            let take = room.min(batch.num_rows() - at);
-            if let Some(file) = files.last_mut() {
-                file.push(batch.slice(at, take));
-            }
-            at += take;
-            room -= take;
-        }
-    }
-    files
 }
 
 /// Runs a piece of deltalake's async code to its end.

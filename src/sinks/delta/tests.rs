@@ -571,7 +571,7 @@ fn an_aggregation_of_everything_is_one_row() {
 fn rows_of_a_batch_are_cut_into_files_without_losing_one() {
     let part = rows(&[A, B, NULL]);
     let sizes = |room| {
-        let files = in_files(&[part.clone(), part.clone()], room);
+        let files = in_parts(&[part.clone(), part.clone()], room);
         files.iter().map(|f| f.iter().map(RecordBatch::num_rows).collect()).collect::<Vec<Vec<_>>>()
     };
     assert_eq!(sizes(100), [vec![3, 3]]);
