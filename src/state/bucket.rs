@@ -56,7 +56,7 @@ impl Bucket {
 
     /// The age, number and bytes of each segment in memory.
     pub(super) fn ages(&self) -> impl Iterator<Item = (u64, u32, usize)> {
-        self.segments.ages()
+        self.segments.ages(0)
     }
 
     /// Prepares to look up these (normalised) keys.
@@ -73,7 +73,7 @@ impl Bucket {
 
     /// The batch in which a place found by [`Bucket::find`] is a row.
     pub(super) fn segment(&self, number: u32) -> Option<&RecordBatch> {
-        self.segments.get(number).map(|s| &s.rows)
+        self.segments.get(number)?.held.in_memory()
     }
 
     /// Adds rows or replaces those of the same key; gives how many were replaced. `now` is the age of
@@ -133,7 +133,7 @@ impl Bucket {
                     Err(_) => return Err(lost()),
                 }
             }
-            rows.push((held.rows, live));
+            rows.push((held.held.rows()?, live));
         }
         let spilled = self.spilled.get_or_insert_with(|| Box::new(Spilled::new(to.clone())));
         spilled.add(&rows)?;
@@ -165,7 +165,7 @@ impl Bucket {
         self.unspill()?;
         let (mut gone, mut oldest) = (Vec::new(), i64::MAX);
         for (segment, held) in self.segments.iter() {
-            let times = key::times(held.rows.column(column))?;
+            let times = key::times(held.held.rows()?.column(column))?;
             for (row, hash) in held.live() {
                 let time = times.value(row as usize);
                 if time <= until {
@@ -190,7 +190,8 @@ impl Bucket {
     /// All rows as they are now.
     pub(super) fn parts(&self) -> impl Iterator<Item = Part> + '_ {
         let held = self.segments.iter();
-        let held = held.map(|(_, s)| Part::Held(s.rows.clone(), s.live_bits()));
+        let held =
+            held.filter_map(|(_, s)| Some(Part::Held(s.held.in_memory()?.clone(), s.live_bits())));
         held.chain(self.spilled().into_iter().flat_map(Spilled::frozen).map(Part::Spilled))
     }
 }

@@ -295,10 +295,10 @@ pub(super) fn replay(
                 Ok(rows) => table.put(&rows).map(|_| true)?,
                 Err(why) => return Ok(Err(why)),
             },
-            (HeadStep::Add(runs), Some(several)) => {
+            (HeadStep::Add(runs), Some(_)) => {
                 let numbers = runs.numbers();
                 match next(numbers.len()) {
-                    Ok(rows) => several.add(&rows, &numbers).map(|_| true)?,
+                    Ok(rows) => table.add_numbered(&rows, &numbers).map(|_| true)?,
                     Err(why) => return Ok(Err(why)),
                 }
             }

@@ -1,23 +1,31 @@
 //! Many keys on their way through the rows of an index.
 
+use std::collections::VecDeque;
+
 use arrow::array::ArrayRef;
 
 use super::key::Comparison;
 use super::segments::{Place, Segments, lost};
 use crate::error::{Error, Result};
 
+/// Of so many segments on disk the columns of the key are in memory at a time.
+const FROM_DISK: usize = if cfg!(test) { 2 } else { 64 };
+
 /// Keys that are being looked up, with the comparisons made so far: one a segment that holds a
 /// likely match.
 pub(super) struct Lookup {
     keys: Vec<ArrayRef>,
     comparisons: Vec<Option<Comparison>>,
+    /// The segments on disk among them, the oldest comparison first.
+    from_disk: VecDeque<u32>,
     failed: Option<Error>,
 }
 
 impl Lookup {
     /// Prepares to look up (normalised) keys in so many segments.
     pub(super) fn new(keys: Vec<ArrayRef>, segments: usize) -> Self {
-        Self { keys, comparisons: (0..segments).map(|_| None).collect(), failed: None }
+        let comparisons = (0..segments).map(|_| None).collect();
+        Self { keys, comparisons, from_disk: VecDeque::new(), failed: None }
     }
 
     /// Whether the row at a place has key number `key`.
@@ -27,19 +35,29 @@ impl Lookup {
         key: usize,
         place: Place,
     ) -> bool {
-        let (Some(segment), Some(made)) =
-            (segments.get(place.segment), self.comparisons.get_mut(place.segment as usize))
-        else {
-            self.failed = Some(lost());
+        if self.comparisons.get(place.segment as usize).is_none_or(Option::is_none)
+            && let Err(error) = self.compare_with(segments, place.segment)
+        {
+            self.failed = Some(error);
             return false;
-        };
-        if made.is_none() {
-            match Comparison::new(&self.keys, segment.rows.columns()) {
-                Ok(comparison) => *made = Some(comparison),
-                Err(error) => self.failed = Some(error),
+        }
+        let made = self.comparisons.get(place.segment as usize).and_then(Option::as_ref);
+        made.is_some_and(|c| c.same(key, place.row as usize))
+    }
+
+    fn compare_with<T: Copy>(&mut self, segments: &Segments<T>, number: u32) -> Result<()> {
+        let held = &segments.get(number).ok_or_else(lost)?.held;
+        let made = Comparison::new(&self.keys, held.rows()?.columns())?;
+        if held.in_memory().is_none() {
+            self.from_disk.push_back(number);
+            if self.from_disk.len() > FROM_DISK
+                && let Some(oldest) = self.from_disk.pop_front()
+            {
+                self.comparisons[oldest as usize] = None;
             }
         }
-        made.as_ref().is_some_and(|c| c.same(key, place.row as usize))
+        *self.comparisons.get_mut(number as usize).ok_or_else(lost)? = Some(made);
+        Ok(())
     }
 
     /// What was found, unless a comparison could not be made on the way.

@@ -127,7 +127,7 @@ fn way_out(spills: bool) -> String {
     let first = if spills {
         "lower state.memory, beyond which this state goes to disk"
     } else {
-        "this state does not go to disk (joins, sessions and duplicates within the watermark)"
+        "this state does not go to disk (rows without a key, or with columns that have no order)"
     };
     format!(
         "what was committed stays, and the query goes on from there once it has room: {first}; raise \

@@ -1,10 +1,13 @@
-//! Rows of which there is any number a key, in memory.
+//! Rows of which there is any number a key.
 //!
 //! The rows lie in [`Segments`]. Those that are found together are linked to a chain, from the
 //! newest to the oldest, and a hash index knows the newest of each chain. So to add, to find and to
 //! take out a row costs the same whether its key has one row or a hundred thousand. Where rows are
 //! sought by time as well, a chain holds only the rows of one stretch of time (the *grain*): a hot
 //! key is then many short chains, of which a search touches two or three.
+//!
+//! When memory is used up the segments that were not added to for longest go to disk, each as a whole: rows that
+//! came together are sought, and let go, at about the same time. What finds them stays in memory.
 //!
 //! A row also has a *number*, by which the files speak of it, and a *mark* for its owner to set.
 //!
@@ -19,7 +22,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
-use arrow::compute::{interleave_record_batch, take_record_batch};
+use arrow::compute::take_record_batch;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
@@ -27,9 +30,14 @@ pub use self::finder::{Finder, Found};
 use super::lookup::Lookup;
 use super::own::own;
 use super::part::{Part, Parts};
-use super::segments::{Move, Place, SEGMENT_ROWS, Segments, lost};
+use super::room::Room;
+use super::segments::{Held, Move, Place, SEGMENT_ROWS, Segments, lost, pick};
 use super::{StateShape, key};
 use crate::error::{Error, Result};
+
+/// Segments of fewer rows do not go to disk: of them there are few, and many tiny ones there would be
+/// worse than a little more memory.
+const SPILLED_ROWS: usize = if cfg!(test) { 4 } else { 1024 };
 
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
@@ -104,8 +112,14 @@ impl Multimap {
         self.next_number
     }
 
-    /// Adds rows under these numbers, one a row, which no row has.
-    pub(super) fn add(&mut self, rows: &RecordBatch, numbers: &[i64]) -> Result<Vec<RowId>> {
+    /// Adds rows under these numbers, one a row, which no row has. Keeps to the room there is in memory.
+    pub(super) fn add(
+        &mut self,
+        rows: &RecordBatch,
+        numbers: &[i64],
+        room: &mut Room,
+    ) -> Result<Vec<RowId>> {
+        self.segments.now += 1;
         let mut columns = rows.columns().to_vec();
         for column in &mut columns[..self.shape.lookup] {
             *column = key::normalise(column);
@@ -133,8 +147,30 @@ impl Multimap {
             let Self { segments, rows, .. } = self;
             segments.tidy(segment, &mut |step| follow(rows, step))?;
             from += count;
+            self.spill(room)?;
         }
         Ok(added)
+    }
+
+    /// Sends segments to disk until what is held in memory fits, or there is nothing more to send: what
+    /// finds the rows stays in memory, and so do small segments, which are still merged.
+    fn spill(&mut self, room: &mut Room) -> Result<()> {
+        while let Some((target, to)) = room.target(self.memory_bytes()) {
+            let mut held: Vec<(u64, u32, usize)> = self.segments.ages(SPILLED_ROWS).collect();
+            if held.is_empty() {
+                return Ok(());
+            }
+            held.sort_unstable();
+            let mut over = self.memory_bytes().saturating_sub(target);
+            for (_, number, bytes) in held {
+                self.segments.spill(number, &to)?;
+                over = over.saturating_sub(bytes);
+                if over == 0 {
+                    break;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Seeks, for each row of the lookup columns `keys` (normalised here), the rows that have them.
@@ -162,19 +198,19 @@ impl Multimap {
         if ids.is_empty() {
             return Ok(RecordBatch::new_empty(self.shape.schema.clone()));
         }
-        let mut batches: Vec<&RecordBatch> = Vec::new();
+        let mut segments: Vec<Held> = Vec::new();
         let mut position = vec![usize::MAX; self.segments.numbers()];
         let mut picked = Vec::with_capacity(ids.len());
         for &id in ids {
             let place = self.row(id)?.place;
             let at = position.get_mut(place.segment as usize).ok_or_else(lost)?;
             if *at == usize::MAX {
-                *at = batches.len();
-                batches.push(&self.segments.get(place.segment).ok_or_else(lost)?.rows);
+                *at = segments.len();
+                segments.push(self.segments.get(place.segment).ok_or_else(lost)?.held.clone());
             }
             picked.push((*at, place.row as usize));
         }
-        Ok(interleave_record_batch(&batches, &picked)?)
+        pick(&segments, &picked)
     }
 
     pub(super) fn is_marked(&self, id: RowId) -> Result<bool> {
@@ -276,19 +312,19 @@ impl Multimap {
         let live = self.rows.iter().enumerate().filter(|(_, row)| row.live);
         let mut numbered: Vec<(i64, u32)> = live.map(|(id, r)| (r.number, id as u32)).collect();
         numbered.sort_unstable();
-        let (mut batches, mut position) = (Vec::new(), HashMap::new());
+        let (mut segments, mut position) = (Vec::new(), HashMap::new());
         for (number, segment) in self.segments.iter() {
-            position.insert(number, batches.len());
-            batches.push(segment.rows.clone());
+            position.insert(number, segments.len());
+            segments.push(segment.held.clone());
         }
-        let batches = Arc::new(batches);
+        let segments = Arc::new(segments);
         let (mut numbers, mut parts) = (Vec::new(), Vec::new());
         for rows in numbered.chunks(SEGMENT_ROWS) {
             let picks = rows.iter().map(|(_, id)| {
                 let Place { segment, row } = self.rows[*id as usize].place;
                 Ok((*position.get(&segment).ok_or_else(lost)?, row as usize))
             });
-            parts.push(Part::Picked(batches.clone(), picks.collect::<Result<_>>()?));
+            parts.push(Part::Picked(segments.clone(), picks.collect::<Result<_>>()?));
             numbers.push(rows.iter().map(|(number, _)| *number).collect());
         }
         Ok((numbers, Parts::of(parts)))

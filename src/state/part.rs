@@ -7,9 +7,10 @@
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{filter_record_batch, interleave_record_batch};
+use arrow::compute::filter_record_batch;
 
 use super::own::own;
+use super::segments::{Held, pick};
 use super::spill::Frozen;
 use crate::error::Result;
 
@@ -17,8 +18,8 @@ use crate::error::Result;
 pub(super) enum Part {
     /// Rows in memory; which of them, or all.
     Held(RecordBatch, Option<BooleanArray>),
-    /// Some rows of some batches in memory: the batch and the row in it.
-    Picked(Arc<Vec<RecordBatch>>, Vec<(usize, usize)>),
+    /// Some rows of some segments: the segment and the row in it.
+    Picked(Arc<Vec<Held>>, Vec<(usize, usize)>),
     /// Rows on disk.
     Spilled(Frozen),
 }
@@ -38,10 +39,7 @@ impl Part {
         match self {
             Part::Held(rows, None) => Ok(rows),
             Part::Held(rows, Some(live)) => Ok(filter_record_batch(&rows, &live)?),
-            Part::Picked(batches, picks) => {
-                let batches: Vec<&RecordBatch> = batches.iter().collect();
-                own(interleave_record_batch(&batches, &picks)?)
-            }
+            Part::Picked(segments, picks) => own(pick(&segments, &picks)?),
             Part::Spilled(rows) => rows.rows(),
         }
     }

@@ -16,14 +16,10 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// A share of `memory`. What does not fit goes to disk, into the file system of `folder`, where
-    /// there is one row a key.
+    /// A share of `memory`. What does not fit goes to disk, into the file system of `folder`.
     pub(super) fn new(shape: &StateShape, memory: &Memory, folder: PathBuf) -> Result<Self> {
-        let overflow = match shape.is_unique() {
-            true => Overflow::new(shape, folder)?,
-            false => None,
-        };
-        Ok(Self { share: Some(memory.share()), overflow: overflow.map(Arc::new) })
+        let overflow = Overflow::new(shape, folder)?.map(Arc::new);
+        Ok(Self { share: Some(memory.share()), overflow })
     }
 
     /// The table takes so many bytes now. Down to how many it has to go, and where to; `None`: it may

@@ -11,10 +11,14 @@
 //! - A segment that has grown to three quarters of [`SEGMENT_ROWS`] is left alone, so no batch ever
 //!   waits for a large copy, and rows that come back from a snapshot stay as they are.
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch};
-use arrow::compute::interleave_record_batch;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, BooleanBufferBuilder, RecordBatch, UInt32Array};
+use arrow::compute::{interleave_record_batch, take_record_batch};
 
 use super::own::own;
+use super::spill::{Overflow, Whole};
 use crate::error::{Error, Result};
 
 /// Rows are put into segments of at most so many; one of three quarters of it is not merged any more.
@@ -31,9 +35,63 @@ pub(super) struct Place {
     pub(super) row: u32,
 }
 
+/// The rows of a segment.
+#[derive(Clone)]
+pub(super) enum Held {
+    Memory(RecordBatch),
+    Disk(Arc<Whole>),
+}
+
+impl Held {
+    /// The rows, read where they are on disk.
+    pub(super) fn rows(&self) -> Result<RecordBatch> {
+        match self {
+            Held::Memory(rows) => Ok(rows.clone()),
+            Held::Disk(rows) => rows.read(),
+        }
+    }
+
+    /// The rows, if they are in memory.
+    pub(super) fn in_memory(&self) -> Option<&RecordBatch> {
+        match self {
+            Held::Memory(rows) => Some(rows),
+            Held::Disk(_) => None,
+        }
+    }
+}
+
+/// Rows of some segments, in the order of `picks`: the segment and the row in it. Of those on disk
+/// only one is in memory at a time.
+pub(super) fn pick(segments: &[Held], picks: &[(usize, usize)]) -> Result<RecordBatch> {
+    let mut of_disk: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (at, (segment, _)) in picks.iter().enumerate() {
+        if segments.get(*segment).is_some_and(|held| held.in_memory().is_none()) {
+            of_disk.entry(*segment).or_default().push(at);
+        }
+    }
+    let in_memory = |held: &Held| held.in_memory().cloned();
+    let mut batches: Vec<Option<RecordBatch>> = segments.iter().map(in_memory).collect();
+    let mut picks = picks.to_vec();
+    for (segment, of_it) in of_disk {
+        let wanted = of_it.iter().map(|&at| picks[at].1 as u32);
+        let wanted = UInt32Array::from_iter_values(wanted);
+        batches[segment] = Some(take_record_batch(&segments[segment].rows()?, &wanted)?);
+        of_it.into_iter().enumerate().for_each(|(row, at)| picks[at].1 = row);
+    }
+    // Those on disk of which no row is picked are not there.
+    let mut places = vec![0; batches.len()];
+    let mut there: Vec<&RecordBatch> = Vec::with_capacity(batches.len());
+    for (segment, rows) in batches.iter().enumerate() {
+        places[segment] = there.len();
+        there.extend(rows);
+    }
+    picks.iter_mut().for_each(|pick| pick.0 = places[pick.0]);
+    Ok(interleave_record_batch(&there, &picks)?)
+}
+
 /// Rows that lie together.
 pub(super) struct Segment<T> {
-    pub(super) rows: RecordBatch,
+    pub(super) held: Held,
     tags: Vec<T>,
     live: BooleanBufferBuilder,
     dead: usize,
@@ -103,7 +161,8 @@ impl<T: Copy> Segments<T> {
         let bytes =
             rows.get_array_memory_size() + live.capacity() / 8 + tags.capacity() * size_of::<T>();
         self.bytes += bytes;
-        let segment = Some(Segment { rows, tags, live, dead: 0, bytes, age: self.now });
+        let held = Held::Memory(rows);
+        let segment = Some(Segment { held, tags, live, dead: 0, bytes, age: self.now });
         match self.free.pop() {
             Some(number) => {
                 self.list[number as usize] = segment;
@@ -156,7 +215,7 @@ impl<T: Copy> Segments<T> {
             let segment = segment.ok_or_else(lost)?;
             segment.live.set_bit(place.row as usize, false);
             segment.dead += 1;
-            if segment.dead == segment.rows.num_rows() / 2 + 1 {
+            if segment.dead == segment.tags.len() / 2 + 1 {
                 crowded.push(place.segment);
             }
         }
@@ -167,9 +226,24 @@ impl<T: Copy> Segments<T> {
         rewritten.into_iter().try_for_each(|number| self.tidy(number, moved))
     }
 
-    /// The age, number and bytes of each segment.
-    pub(super) fn ages(&self) -> impl Iterator<Item = (u64, u32, usize)> {
-        self.iter().map(|(number, segment)| (segment.age, number, segment.bytes))
+    /// The age, number and bytes of each segment in memory of at least so many rows.
+    pub(super) fn ages(&self, rows: usize) -> impl Iterator<Item = (u64, u32, usize)> {
+        let large = self.iter().filter(move |(_, segment)| segment.tags.len() >= rows);
+        let held = large.filter(|(_, segment)| segment.held.in_memory().is_some());
+        held.map(|(number, segment)| (segment.age, number, segment.bytes))
+    }
+
+    /// Sends the rows of a segment to disk. It keeps its number, and is not merged any more.
+    pub(super) fn spill(&mut self, number: u32, to: &Arc<Overflow>) -> Result<()> {
+        let segment = self.list.get_mut(number as usize).and_then(Option::as_mut);
+        let segment = segment.ok_or_else(lost)?;
+        let Held::Memory(rows) = &segment.held else { return Ok(()) };
+        let freed = rows.get_array_memory_size();
+        segment.held = Held::Disk(Arc::new(Whole::write(to, rows)?));
+        segment.bytes -= freed;
+        self.bytes -= freed;
+        self.stack.retain(|&other| other != number);
+        Ok(())
     }
 
     /// Takes a segment out; the index is not to know its rows any more.
@@ -188,7 +262,7 @@ impl<T: Copy> Segments<T> {
     }
 
     fn size(&self, number: u32) -> Result<(usize, usize)> {
-        self.get(number).map(|s| (s.rows.num_rows(), s.bytes)).ok_or_else(lost)
+        self.get(number).map(|s| (s.tags.len(), s.bytes)).ok_or_else(lost)
     }
 
     /// Writes the live rows of some segments as one new segment; `None`: there were none.
@@ -210,8 +284,8 @@ impl<T: Copy> Segments<T> {
         }
         let mut new = None;
         if !origins.is_empty() {
-            let batches: Vec<&RecordBatch> = old.iter().map(|s| &s.rows).collect();
-            let rows = own(interleave_record_batch(&batches, &origins)?)?;
+            let held: Vec<Held> = old.iter().map(|s| s.held.clone()).collect();
+            let rows = own(pick(&held, &origins)?)?;
             let segment = self.add(rows, tags.clone());
             if let Some(Some(new)) = self.list.get_mut(segment as usize) {
                 // To be moved is not to be used.

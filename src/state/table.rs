@@ -53,7 +53,7 @@ impl StateTable {
     }
 
     /// [`StateTable::new`], within the bounds of `memory`. What does not fit goes to disk, into the file
-    /// system of `folder`, where there is one row a key; where there may be several it stays.
+    /// system of `folder`.
     pub(super) fn within(shape: StateShape, memory: &Memory, folder: &Path) -> Result<Self> {
         let room = Room::new(&shape, memory, folder.to_owned())?;
         Ok(Self { room, ..Self::new(shape)? })
@@ -193,10 +193,21 @@ impl StateTable {
     /// and their numbers.
     pub(super) fn add(&mut self, rows: &RecordBatch) -> Result<(Vec<RowId>, Vec<i64>)> {
         self.shape.fits(rows.columns(), self.shape.schema.fields().len(), "stored")?;
-        let several = self.several_mut()?;
-        let first = several.next_number();
+        let first = self.several()?.next_number();
         let numbers: Vec<i64> = (first..first + rows.num_rows() as i64).collect();
-        Ok((several.add(rows, &numbers)?, numbers))
+        Ok((self.add_numbered(rows, &numbers)?, numbers))
+    }
+
+    /// [`StateTable::add`], under these numbers, which no row has.
+    pub(super) fn add_numbered(
+        &mut self,
+        rows: &RecordBatch,
+        numbers: &[i64],
+    ) -> Result<Vec<RowId>> {
+        match &mut self.rows {
+            Rows::Several(several) => several.add(rows, numbers, &mut self.room),
+            Rows::Unique(_) => Err(self.other_kind("rows were to be added")),
+        }
     }
 
     /// The rows that a watermark (in microseconds) lets go, oldest first; removes nothing.

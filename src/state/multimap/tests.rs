@@ -27,10 +27,14 @@ fn shape(grain_us: Option<i64>) -> StateShape {
     StateShape { name: "rows", schema, keys: 2, lookup: 1, expiry: Some(1), grain_us }
 }
 
-fn open(folder: &Path, grain_us: Option<i64>, version: Option<BatchId>) -> StateStore {
-    let disk = Disk::new(Durability::Fast);
-    StateStore::open(folder.to_path_buf(), disk, shape(grain_us), version, &Memory::default())
-        .unwrap()
+fn open(
+    folder: &Path,
+    grain_us: Option<i64>,
+    version: Option<BatchId>,
+    budget: Option<u64>,
+) -> StateStore {
+    let (disk, memory) = (Disk::new(Durability::Fast), Memory::new(budget, None, None));
+    StateStore::open(folder.to_path_buf(), disk, shape(grain_us), version, &memory).unwrap()
 }
 
 fn batch(rows: &[Row]) -> RecordBatch {
@@ -146,10 +150,10 @@ fn rows_of(table: &StateTable, wanted: impl Fn(i64) -> bool) -> Vec<RowId> {
     rows.into_iter().zip(values).filter(|(_, value)| wanted(*value)).map(|(row, _)| row).collect()
 }
 
-fn run(grains: [Option<i64>; 2], steps: Vec<Step>) {
+fn run(grains: [Option<i64>; 2], steps: Vec<Step>, budget: Option<u64>) {
     let folder = tempfile::tempdir().unwrap();
     let mut opened = 0;
-    let mut store = open(folder.path(), grains[0], None);
+    let mut store = open(folder.path(), grains[0], None, budget);
     let (mut model, mut sealed) = (Model::new(), Vec::<Model>::new());
     let (mut floor, mut next) = (1, 0);
     for step in steps {
@@ -187,7 +191,7 @@ fn run(grains: [Option<i64>; 2], steps: Vec<Step>) {
                 sealed.truncate(sealed.len().saturating_sub(back).max(floor));
                 let version = sealed.len().checked_sub(1).map(|v| v as BatchId);
                 opened += 1;
-                store = open(folder.path(), grains[opened % 2], version);
+                store = open(folder.path(), grains[opened % 2], version, budget);
                 model = sealed.last().cloned().unwrap_or_default();
             }
         }
@@ -204,7 +208,21 @@ proptest! {
         second in prop::sample::select(vec![None, Some(7)]),
         steps in prop::collection::vec(step(), 1..60),
     ) {
-        run([first, second], steps);
+        run([first, second], steps, None);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(16) })]
+
+    #[test]
+    fn however_little_memory_there_is(
+        first in prop::sample::select(vec![None, Some(10)]),
+        second in prop::sample::select(vec![None, Some(7)]),
+        steps in prop::collection::vec(step(), 1..60),
+        budget in prop::sample::select(&[1u64, 2000, 8000][..]),
+    ) {
+        run([first, second], steps, Some(budget));
     }
 }
 
@@ -236,4 +254,29 @@ fn one_row_a_key_has_no_search_and_several_have_no_get() {
     assert_eq!(several.get(&two).unwrap_err().condition(), "INTERNAL_ERROR");
     let unique = StateTable::new(StateShape { lookup: 2, ..shape(None) }).unwrap();
     assert_eq!(unique.find(&two, None).err().unwrap().condition(), "INTERNAL_ERROR");
+}
+
+/// Rows go to disk, are found there, come back when they are alone, and leave no file.
+#[test]
+fn rows_go_to_disk_and_are_found_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path(), None, None, Some(20_000));
+    let rows =
+        |from: i64| -> Vec<Row> { (from..from + 40).map(|n| (Some(n % 7), Some(n), n)).collect() };
+    for batch_id in 0..30 {
+        store.put(&batch(&rows(batch_id * 40))).unwrap();
+        store.seal(batch_id as BatchId).unwrap();
+    }
+    let in_memory = store.table().memory_bytes();
+    assert!(store.table().spilled_bytes() > 0, "{in_memory} bytes in memory");
+    let keys: ArrayRef = Arc::new(Int64Array::from(vec![3]));
+    let found = store.table().find_all(&[keys]).unwrap();
+    let mut found = values(&store.table().take(&found.rows).unwrap());
+    found.sort_unstable();
+    assert_eq!(found, (0..1200).filter(|n| n % 7 == 3).collect::<Vec<_>>());
+    assert_eq!(store.expire(1_199).unwrap(), 1200);
+    assert_eq!(store.table().spilled_bytes(), 0);
+    let files = std::fs::read_dir(folder.path()).unwrap();
+    let files: Vec<_> = files.map(|f| f.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(files.iter().all(|f| f.ends_with(".change") || f.ends_with(".snapshot")), "{files:?}");
 }

@@ -14,6 +14,9 @@
 //! What lies here is no part of what survives: the file has no name, is never synced, and goes with
 //! the process, however that ends. The truth is in the changes and snapshots.
 //!
+//! Where there may be several rows a key, rows go to disk and come back as they lie together in
+//! memory (see `whole`).
+//!
 //! Takes rows with their hashes, gives rows by key; *never* decides which rows go to disk.
 
 mod encoding;
@@ -23,6 +26,7 @@ mod page;
 mod scratch;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -35,6 +39,7 @@ pub(super) use self::encoding::Encoding;
 use self::leaf::Leaf;
 pub(super) use self::page::Frozen;
 use self::scratch::Scratch;
+pub(super) use self::whole::Whole;
 use super::StateShape;
 use super::segments::lost;
 use crate::error::Result;
@@ -44,17 +49,27 @@ const LEAF_ROWS: usize = if cfg!(test) { 8 } else { 8 * 1024 };
 
 /// Where the rows of one table go to disk, and in which form.
 pub(super) struct Overflow {
-    encoding: Encoding,
+    /// For rows that are found on disk by their key.
+    encoding: Option<Encoding>,
     folder: PathBuf,
     /// Made when the first row goes to disk.
     scratch: Mutex<Option<Arc<Scratch>>>,
 }
 
 impl Overflow {
-    /// For the rows of a table; `None`: there is no such form for them, or no key to find them by.
+    /// For the rows of a table; `None`: there is one a key, and no such form for them or no key to find
+    /// them by.
     pub(super) fn new(shape: &StateShape, folder: PathBuf) -> Result<Option<Self>> {
-        let encoding = Encoding::new(&shape.schema, shape.keys)?;
-        Ok(encoding.map(|encoding| Self { encoding, folder, scratch: Mutex::default() }))
+        let encoding = match shape.is_unique() {
+            true => Encoding::new(&shape.schema, shape.keys)?,
+            false => None,
+        };
+        let is_possible = encoding.is_some() || !shape.is_unique();
+        Ok(is_possible.then(|| Self { encoding, folder, scratch: Mutex::default() }))
+    }
+
+    fn encoding(&self) -> Result<&Encoding> {
+        self.encoding.as_ref().ok_or_else(lost)
     }
 
     /// Bytes that rows take on disk.
@@ -115,7 +130,7 @@ impl Spilled {
 
     /// Takes rows whose keys it does not hold, with their hashes.
     pub(super) fn add(&mut self, batches: &[(RecordBatch, Vec<(u32, u64)>)]) -> Result<()> {
-        let encoded = batches.iter().map(|(rows, _)| self.to.encoding.rows(rows));
+        let encoded = batches.iter().map(|(rows, _)| self.to.encoding()?.rows(rows));
         let encoded = encoded.collect::<Result<Vec<_>>>()?;
         let mut rows: Vec<(u64, &[u8])> = Vec::new();
         for (encoded, (_, picked)) in encoded.iter().zip(batches) {
@@ -154,7 +169,7 @@ impl Spilled {
 
     /// Keys as [`Spilled::find`] takes them.
     pub(super) fn encode_keys(&self, keys: &[ArrayRef]) -> Result<arrow::row::Rows> {
-        self.to.encoding.keys(keys)
+        self.to.encoding()?.keys(keys)
     }
 
     /// Rows that were found, as Arrow.
@@ -162,7 +177,7 @@ impl Spilled {
         &self,
         rows: impl IntoIterator<Item = &'a [u8]>,
     ) -> Result<RecordBatch> {
-        self.to.encoding.batch(rows)
+        self.to.encoding()?.batch(rows)
     }
 
     /// Forgets rows that were found.

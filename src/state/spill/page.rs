@@ -218,7 +218,7 @@ impl Frozen {
     /// Reads them.
     pub(in crate::state) fn rows(self) -> Result<RecordBatch> {
         let pages = self.pages.into_iter().map(FrozenPage::read).collect::<Result<Vec<_>>>()?;
-        self.from.encoding.batch(pages.iter().flat_map(|page| page.rows().map(|(_, row)| row)))
+        self.from.encoding()?.batch(pages.iter().flat_map(|page| page.rows().map(|(_, row)| row)))
     }
 }
 
@@ -245,7 +245,7 @@ fn is_set(bits: &[u64], row: u32) -> bool {
     bits.get(row as usize / 64).is_some_and(|word| word >> (row % 64) & 1 == 1)
 }
 
-fn damaged() -> Error {
+pub(super) fn damaged() -> Error {
     Error::storage(
         "STATE_SPILL_CORRUPT",
         "rows of state that went to disk came back changed: the disk or the memory is not sound",

@@ -1,0 +1,48 @@
+//! Rows that went to disk together and come back together.
+//!
+//! For rows that lie where they are by chance, not by key: those of a [`Multimap`]'s segment, which
+//! came at about the same time and are needed again at about the same time.
+//!
+//! [`Multimap`]: crate::state::multimap::Multimap
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::ipc::CompressionType;
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
+
+use super::Overflow;
+use super::page::damaged;
+use super::scratch::Extent;
+use crate::error::Result;
+
+/// Some rows on disk, as an Arrow IPC stream.
+pub(in crate::state) struct Whole {
+    extent: Extent,
+    crc: u32,
+}
+
+impl Whole {
+    /// Sends rows to disk.
+    pub(in crate::state) fn write(to: &Arc<Overflow>, rows: &RecordBatch) -> Result<Self> {
+        let options =
+            IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
+        let mut bytes = Vec::new();
+        let mut writer = StreamWriter::try_new_with_options(&mut bytes, &rows.schema(), options)?;
+        writer.write(rows)?;
+        writer.finish()?;
+        drop(writer);
+        let crc = crc32c::crc32c(&bytes);
+        Ok(Self { extent: to.scratch()?.write(&bytes)?, crc })
+    }
+
+    /// Reads them.
+    pub(in crate::state) fn read(&self) -> Result<RecordBatch> {
+        let bytes = self.extent.read(0, self.extent.length() as usize)?;
+        if crc32c::crc32c(&bytes) != self.crc {
+            return Err(damaged());
+        }
+        StreamReader::try_new(&bytes[..], None)?.next().ok_or_else(damaged)?.map_err(Into::into)
+    }
+}
