@@ -30,6 +30,14 @@ class Work:
         return f"{table}CREATE STREAMING TABLE result{properties} AS {self.sql};\n"
 
 
+def ask(sql):
+    """The first row of DuckDB's answer."""
+    import duckdb
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection.execute(sql).fetchone()
+
+
 def read_json(folder):
     """DuckDB's name for the input."""
     return f"read_json('{folder}/*.json', format='newline_delimited', columns={DUCK_COLUMNS})"

@@ -219,7 +219,7 @@ proptest! {
     fn however_little_memory_there_is(
         first in prop::sample::select(vec![None, Some(10)]),
         second in prop::sample::select(vec![None, Some(7)]),
-        steps in prop::collection::vec(step(), 1..60),
+        steps in prop::collection::vec(step(), 1..40),
         budget in prop::sample::select(&[1u64, 2000, 8000][..]),
     ) {
         run([first, second], steps, Some(budget));
