@@ -10,7 +10,7 @@
 //! [`super::trace`]), and each row is followed to its end. A row that several operators get has
 //! contributed if one of them took it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 
 use super::assemble::{Assembly, Brings, Inflow};
 use super::leaf::Holds;
@@ -180,7 +180,7 @@ impl<'a> Ledger<'a> {
         self.assembly.numbered.fill()?;
         let mut fates: Vec<Vec<Fate>> =
             self.read.iter().map(|source| vec![Fate::Filtered; source.rows]).collect();
-        let sources: HashMap<usize, usize> = self.sources();
+        let sources = self.sources();
         let mut all_refused = vec![];
         for stage in 0..self.assembly.stages.len() {
             for input in 0..self.assembly.stages[stage].inflows.len() {
@@ -202,12 +202,12 @@ impl<'a> Ledger<'a> {
         Ok(Account { rows, operators, refused, cast_failed })
     }
 
-    /// For each leaf that is a stream, which source it is.
-    fn sources(&self) -> HashMap<usize, usize> {
-        let leaves = self.assembly.numbered.leaves.iter().enumerate();
-        let streams = leaves.filter(|(_, leaf)| leaf.holds == Holds::Stream);
+    /// For each leaf which source it is, if it is a stream.
+    fn sources(&self) -> Vec<Option<usize>> {
         let source = |slot: &str| self.read.iter().position(|source| source.slot == slot);
-        streams.filter_map(|(at, leaf)| Some((at, source(leaf.slot.name())?))).collect()
+        let leaves = self.assembly.numbered.leaves.iter();
+        let streams = leaves.map(|leaf| Some(leaf).filter(|leaf| leaf.holds == Holds::Stream));
+        streams.map(|stream| source(stream?.slot.name())).collect()
     }
 
     fn trace(&self, inflow: &Inflow) -> Result<Traced> {
@@ -218,7 +218,7 @@ impl<'a> Ledger<'a> {
         &self,
         stage: usize,
         input: usize,
-        sources: &HashMap<usize, usize>,
+        sources: &[Option<usize>],
         fates: &mut [Vec<Fate>],
         all_refused: &mut Vec<Refused>,
     ) -> Result<()> {
@@ -236,14 +236,16 @@ impl<'a> Ledger<'a> {
                 self.arrived[stage][input]
             )));
         }
-        let again: BTreeMap<u64, Option<BatchId>> =
-            done.duplicates.iter().map(|again| (again.row, again.first)).collect();
+        // In the order of the rows.
+        let mut again = done.duplicates.iter().peekable();
         let late_us = self.late_ms.get(stage).map(|ms| ms.saturating_mul(1000));
         let late_us = late_us.filter(|_| done.late > 0);
         for (row, &number) in traced.numbers.iter().enumerate() {
             let why = match late_us {
                 Some(late_us) if traced.is_late(row, late_us) => Some(Why::Late),
-                _ => again.get(&(row as u64)).map(|first| Why::Duplicate(*first)),
+                _ => again
+                    .next_if(|again| again.row == row as u64)
+                    .map(|again| Why::Duplicate(again.first)),
             };
             let fate = match why {
                 None if row + done.surplus >= arrived => Fate::Filtered,
@@ -339,24 +341,20 @@ fn lost(what: String) -> Error {
 }
 
 /// A row has come to one of its ends.
-fn meets(sources: &HashMap<usize, usize>, fates: &mut [Vec<Fate>], number: RowNumber, fate: Fate) {
-    let Some(source) = sources.get(&number.leaf()) else { return };
-    let row = fates.get_mut(*source).and_then(|rows| rows.get_mut(number.row() as usize));
+fn meets(sources: &[Option<usize>], fates: &mut [Vec<Fate>], number: RowNumber, fate: Fate) {
+    let Some(source) = sources.get(number.leaf()).copied().flatten() else { return };
+    let row = fates.get_mut(source).and_then(|rows| rows.get_mut(number.row() as usize));
     if let Some(row) = row {
         *row = fate.max(*row);
     }
 }
 
 /// Of all refusals those that decided: each row once, and none that contributed elsewhere.
-fn last_word(
-    all: Vec<Refused>,
-    sources: &HashMap<usize, usize>,
-    fates: &[Vec<Fate>],
-) -> Vec<Refused> {
+fn last_word(all: Vec<Refused>, sources: &[Option<usize>], fates: &[Vec<Fate>]) -> Vec<Refused> {
     let mut seen = HashSet::new();
-    let decided = |refused: &Refused| match sources.get(&refused.number.leaf()) {
+    let decided = |refused: &Refused| match sources.get(refused.number.leaf()).copied().flatten() {
         None => true,
-        Some(&source) => {
+        Some(source) => {
             let fate = fates[source].get(refused.number.row() as usize);
             let own = if refused.why == Why::Late { Fate::Late } else { Fate::Duplicate };
             fate == Some(&own)

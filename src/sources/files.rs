@@ -13,6 +13,7 @@ mod rules;
 mod seen;
 mod settle;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -192,14 +193,14 @@ impl Source for FileSource {
     fn whole_rows(&mut self, take: &Take, places: &[Place]) -> Result<Vec<Option<String>>> {
         let full = constants::without_hidden(&self.schema);
         let mut rows: Vec<Option<String>> = vec![None; places.len()];
+        let mut of_files: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, place) in places.iter().enumerate() {
+            of_files.entry(&place.file).or_default().push(at);
+        }
+        let mut bytes = Vec::new();
         for file in taken_files(take)? {
             let name = json::shown(&file.path);
-            let here = |at: &usize| places[*at].file == name;
-            let wanted: Vec<usize> = (0..places.len()).filter(here).collect();
-            if wanted.is_empty() {
-                continue;
-            }
-            let mut bytes = Vec::new();
+            let Some(wanted) = of_files.remove(&*name) else { continue };
             read_exactly(&self.project, &file, &mut bytes)?;
             let lines: Vec<u64> = wanted.iter().map(|&at| places[at].line).collect();
             let path = self.project.join(&file.path);

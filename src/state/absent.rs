@@ -15,8 +15,8 @@ impl StateTable {
         shape.fits(rows.columns(), shape.schema.fields().len(), "looked for")?;
         let keys: Vec<ArrayRef> =
             rows.columns()[..shape.lookup].iter().map(key::normalise).collect();
-        let kept = self.contains(&keys, rows.num_rows())?;
         let hashes = key::hashes(&keys, rows.num_rows())?;
+        let kept = self.contains(&keys, &hashes)?;
         let same = Comparison::new(&keys, &keys)?;
         let mut firsts: HashTable<u32> = HashTable::with_capacity(rows.num_rows());
         let mut absent = Vec::new();

@@ -150,12 +150,12 @@ impl StateTable {
         Ok(take(&values, &UInt32Array::from(which), None)?)
     }
 
-    /// For each of `count` rows of normalised lookup columns, whether there is a row with them.
-    pub(super) fn contains(&self, keys: &[ArrayRef], count: usize) -> Result<Vec<bool>> {
+    /// For each row of normalised lookup columns, given with its hash, whether there is a row with them.
+    pub(super) fn contains(&self, keys: &[ArrayRef], hashes: &[u64]) -> Result<Vec<bool>> {
         match &self.rows {
-            Rows::Unique(rows) => rows.contains(keys, count),
+            Rows::Unique(rows) => rows.contains(keys, hashes),
             Rows::Several(_) => {
-                let mut contains = vec![false; count];
+                let mut contains = vec![false; hashes.len()];
                 for probe in self.find_all(keys)?.probe {
                     contains[probe as usize] = true;
                 }

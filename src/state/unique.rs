@@ -98,6 +98,7 @@ impl Unique {
         let hashes = key::hashes(&columns[..self.keys], rows.num_rows())?;
         let times = self.times(&columns[..self.keys])?;
         let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
+        self.look_ahead(times.as_ref());
         self.make_room(times.as_ref());
         self.puts += 1;
         let mut replaced = 0;
@@ -270,6 +271,34 @@ impl Unique {
         let changed = change(bucket);
         self.held += bucket.memory_bytes();
         changed
+    }
+
+    /// Makes buckets for rows that are newer than all that are kept, as many as they will fill. Time
+    /// mostly goes on, and otherwise the newest bucket would be cut in two, and its rows put once more, for
+    /// each batch that comes.
+    fn look_ahead(&mut self, times: Option<&Int64Array>) {
+        const ENOUGH: usize = BUCKET_ROWS / 4;
+        let Some((_, last)) = self.timed.last_key_value() else { return };
+        let newest = last.newest;
+        if last.rows.len() < ENOUGH {
+            return;
+        }
+        let newer = times.into_iter().flatten().flatten().filter(|time| *time > newest);
+        let mut newer: Vec<i64> = newer.collect();
+        if newer.len() < ENOUGH {
+            return;
+        }
+        self.timed.insert(newest + 1, Timed::new(self.keys));
+        let mut rest = &mut newer[..];
+        for left in (1..rest.len().div_ceil(BUCKET_ROWS)).rev() {
+            let count = rest.len() / (left + 1);
+            let (earlier, &mut next, later) = rest.select_nth_unstable(count);
+            // None stays empty.
+            if earlier.iter().any(|time| *time < next) {
+                self.timed.insert(next, Timed::new(self.keys));
+            }
+            rest = later;
+        }
     }
 
     /// Sees to it that there is a bucket for each of these times.

@@ -23,7 +23,8 @@ impl Unique {
     pub(in crate::state) fn get(&self, keys: &[ArrayRef]) -> Result<RecordBatch> {
         let count = keys.first().map_or(1, |column| column.len());
         let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
-        let Located { batches, places } = self.locate(&keys, count)?;
+        let hashes = key::hashes(&keys, count)?;
+        let Located { batches, places } = self.locate(&keys, &hashes)?;
         let mut seen = HashSet::new();
         let picked: Vec<(usize, usize)> =
             places.into_iter().flatten().filter(|place| seen.insert(*place)).collect();
@@ -41,7 +42,8 @@ impl Unique {
         column: usize,
     ) -> Result<ArrayRef> {
         let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
-        let Located { batches, places } = self.locate(&keys, count)?;
+        let hashes = key::hashes(&keys, count)?;
+        let Located { batches, places } = self.locate(&keys, &hashes)?;
         // Number 0 stands for what is not there.
         let nothing = new_null_array(self.schema.field(column).data_type(), 1);
         let mut values: Vec<&dyn Array> = vec![&nothing];
@@ -53,13 +55,17 @@ impl Unique {
         Ok(interleave(&values, &picked)?)
     }
 
-    /// For each of `count` normalised keys, whether it has a row.
-    pub(in crate::state) fn contains(&self, keys: &[ArrayRef], count: usize) -> Result<Vec<bool>> {
-        Ok(self.locate(keys, count)?.places.iter().map(Option::is_some).collect())
+    /// For each normalised key, given with its hash, whether it has a row.
+    pub(in crate::state) fn contains(
+        &self,
+        keys: &[ArrayRef],
+        hashes: &[u64],
+    ) -> Result<Vec<bool>> {
+        Ok(self.locate(keys, hashes)?.places.iter().map(Option::is_some).collect())
     }
 
-    fn locate(&self, keys: &[ArrayRef], count: usize) -> Result<Located> {
-        let hashes = key::hashes(keys, count)?;
+    fn locate(&self, keys: &[ArrayRef], hashes: &[u64]) -> Result<Located> {
+        let count = hashes.len();
         let times = self.times(keys)?;
         let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
         let (mut batches, mut numbers) = (Vec::new(), BTreeMap::new());
