@@ -85,6 +85,9 @@ impl Bucket {
         let keys = rows.columns()[..self.keys].to_vec();
         self.segments.now = now;
         let segment = self.segments.add(rows, hashes.clone());
+        if self.index.is_empty() {
+            self.index.reserve(hashes.len(), |e| e.hash);
+        }
         let (mut replaced, mut absent) = (Vec::new(), Vec::new());
         let mut lookup = Lookup::new(keys.clone(), self.segments.numbers());
         for (row, hash) in hashes.into_iter().enumerate() {

@@ -237,16 +237,21 @@ impl Unique {
     /// Which bucket would hold each row; `None`: there is none.
     fn buckets_of(&self, times: Option<&Int64Array>, rows: usize) -> Vec<Option<Name>> {
         let Some(times) = times else { return vec![Some(None); rows] };
-        // Rows of a batch mostly have about the same time.
-        let mut last: Option<(i64, Option<i64>)> = None;
-        let of_time = |time: i64| {
-            let is_same = |(least, next): &(i64, Option<i64>)| {
+        // Rows of a batch mostly have about the same time, but not in order: they go into a few buckets.
+        let mut recent: [Option<(i64, Option<i64>)>; 4] = [None; 4];
+        let mut oldest = 0;
+        let mut of_time = |time: i64| {
+            let holds = |(least, next): &&(i64, Option<i64>)| {
                 *least <= time && next.is_none_or(|n| time < n)
             };
-            last = last.filter(is_same).or_else(|| self.bucket_of(time));
-            last.map(|(least, _)| Some(least))
+            if let Some((least, _)) = recent.iter().flatten().find(holds) {
+                return Some(Some(*least));
+            }
+            let found = self.bucket_of(time)?;
+            recent[oldest] = Some(found);
+            oldest = (oldest + 1) % recent.len();
+            Some(Some(found.0))
         };
-        let mut of_time = of_time;
         times.iter().map(|time| time.map_or(Some(None), &mut of_time)).collect()
     }
 
