@@ -77,7 +77,12 @@ pub(super) enum Step {
 impl Step {
     /// How many rows it touches.
     pub(super) fn rows(&self) -> u64 {
-        HeadStep::of(self).rows()
+        match self {
+            Step::Put(rows) | Step::Add(rows, _) => rows.num_rows() as u64,
+            Step::Mark(numbers) | Step::Remove(numbers) => numbers.len() as u64,
+            // What goes costs little, and must not make a snapshot of what is left.
+            Step::Expire(_) => 0,
+        }
     }
 }
 
@@ -124,10 +129,10 @@ enum HeadStep {
 }
 
 impl HeadStep {
+    /// See [`Step::rows`].
     fn rows(&self) -> u64 {
         match self {
             HeadStep::Put(rows) => *rows as u64,
-            // What goes costs little, and must not make a snapshot of what is left.
             HeadStep::Expire(_) => 0,
             HeadStep::Add(runs) | HeadStep::Mark(runs) | HeadStep::Remove(runs) => {
                 runs.0.iter().map(|(_, count)| u64::try_from(*count).unwrap_or(0)).sum()
@@ -211,9 +216,18 @@ fn write(
     let mut line = serde_json::to_vec(&head).map_err(head_error)?;
     line.push(b'\n');
     out.write_all(&line).map_err(ArrowError::from)?;
+    write_rows(out, &shape.schema, rows)
+}
+
+/// Rows as an Arrow IPC stream, lz4.
+pub(super) fn write_rows(
+    out: impl Write,
+    schema: &SchemaRef,
+    rows: impl IntoIterator<Item = Result<RecordBatch>>,
+) -> Result<()> {
     let options =
         IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
-    let mut writer = StreamWriter::try_new_with_options(out, &shape.schema, options)?;
+    let mut writer = StreamWriter::try_new_with_options(out, schema, options)?;
     for rows in rows {
         writer.write(&rows?)?;
     }

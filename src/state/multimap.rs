@@ -31,7 +31,7 @@ use super::lookup::Lookup;
 use super::own::own;
 use super::part::{Part, Parts};
 use super::room::Room;
-use super::segments::{Held, Move, Place, SEGMENT_ROWS, Segments, lost, pick};
+use super::segments::{Held, Move, Place, SEGMENT_ROWS, Segments, lost, oldest, pick};
 use super::{StateShape, key};
 use crate::error::{Error, Result};
 
@@ -156,18 +156,12 @@ impl Multimap {
     /// finds the rows stays in memory, and so do small segments, which are still merged.
     fn spill(&mut self, room: &mut Room) -> Result<()> {
         while let Some((target, to)) = room.target(self.memory_bytes()) {
-            let mut held: Vec<(u64, u32, usize)> = self.segments.ages(SPILLED_ROWS).collect();
+            let held: Vec<(u64, u32, usize)> = self.segments.ages(SPILLED_ROWS).collect();
             if held.is_empty() {
                 return Ok(());
             }
-            held.sort_unstable();
-            let mut over = self.memory_bytes().saturating_sub(target);
-            for (_, number, bytes) in held {
+            for number in oldest(held, self.memory_bytes().saturating_sub(target)) {
                 self.segments.spill(number, &to)?;
-                over = over.saturating_sub(bytes);
-                if over == 0 {
-                    break;
-                }
             }
         }
         Ok(())

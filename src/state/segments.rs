@@ -63,6 +63,10 @@ impl Held {
 /// Rows of some segments, in the order of `picks`: the segment and the row in it. Of those on disk
 /// only one is in memory at a time.
 pub(super) fn pick(segments: &[Held], picks: &[(usize, usize)]) -> Result<RecordBatch> {
+    let all_in_memory: Option<Vec<&RecordBatch>> = segments.iter().map(Held::in_memory).collect();
+    if let Some(batches) = all_in_memory {
+        return Ok(interleave_record_batch(&batches, picks)?);
+    }
     let mut of_disk: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for (at, (segment, _)) in picks.iter().enumerate() {
         if segments.get(*segment).is_some_and(|held| held.in_memory().is_none()) {
@@ -87,6 +91,21 @@ pub(super) fn pick(segments: &[Held], picks: &[(usize, usize)]) -> Result<Record
     }
     picks.iter_mut().for_each(|pick| pick.0 = places[pick.0]);
     Ok(interleave_record_batch(&there, &picks)?)
+}
+
+/// Which of some segments, each with its age and bytes, are to go so that so many bytes are freed: the
+/// oldest, and at least one.
+pub(super) fn oldest<T: Ord>(
+    mut segments: Vec<(u64, T, usize)>,
+    bytes: usize,
+) -> impl Iterator<Item = T> {
+    segments.sort_unstable();
+    let mut left = bytes.max(1);
+    segments.into_iter().map_while(move |(_, segment, freed)| {
+        let goes = left > 0;
+        left = left.saturating_sub(freed);
+        goes.then_some(segment)
+    })
 }
 
 /// Rows that lie together.

@@ -26,7 +26,7 @@ use super::key;
 use super::own::own;
 use super::part::{Part, Parts};
 use super::room::Room;
-use super::segments::{SEGMENT_ROWS, lost};
+use super::segments::{SEGMENT_ROWS, lost, oldest};
 use super::{Put, StateShape};
 use crate::error::Result;
 
@@ -122,25 +122,20 @@ impl Unique {
     /// Sends rows to disk until what is held in memory fits.
     fn spill(&mut self, room: &mut Room) -> Result<()> {
         while let Some((target, to)) = room.target(self.memory_bytes()) {
-            let mut held: Vec<(u64, Name, u32, usize)> = Vec::new();
+            let mut held: Vec<(u64, (Name, u32), usize)> = Vec::new();
             let timeless = std::iter::once((None, &self.timeless));
             for (name, bucket) in
                 timeless.chain(self.timed.iter().map(|(n, b)| (Some(*n), &b.rows)))
             {
-                held.extend(bucket.ages().map(|(age, number, bytes)| (age, name, number, bytes)));
+                let ages = bucket.ages();
+                held.extend(ages.map(|(age, number, bytes)| (age, (name, number), bytes)));
             }
             if held.is_empty() {
                 return Ok(());
             }
-            held.sort_unstable();
-            let mut over = self.memory_bytes().saturating_sub(target);
             let mut going: BTreeMap<Name, Vec<u32>> = BTreeMap::new();
-            for (_, name, number, bytes) in held {
+            for (name, number) in oldest(held, self.memory_bytes().saturating_sub(target)) {
                 going.entry(name).or_default().push(number);
-                over = over.saturating_sub(bytes);
-                if over == 0 {
-                    break;
-                }
             }
             for (name, numbers) in going {
                 self.change(name, |bucket| bucket.spill(&numbers, &to))?;

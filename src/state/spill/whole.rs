@@ -8,14 +8,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::ipc::CompressionType;
 use arrow::ipc::reader::StreamReader;
-use arrow::ipc::writer::{IpcWriteOptions, StreamWriter};
 
 use super::Overflow;
 use super::page::damaged;
 use super::scratch::Extent;
 use crate::error::Result;
+use crate::state::file::write_rows;
 
 /// Some rows on disk, as an Arrow IPC stream.
 pub(in crate::state) struct Whole {
@@ -26,13 +25,8 @@ pub(in crate::state) struct Whole {
 impl Whole {
     /// Sends rows to disk.
     pub(in crate::state) fn write(to: &Arc<Overflow>, rows: &RecordBatch) -> Result<Self> {
-        let options =
-            IpcWriteOptions::default().try_with_compression(Some(CompressionType::LZ4_FRAME))?;
         let mut bytes = Vec::new();
-        let mut writer = StreamWriter::try_new_with_options(&mut bytes, &rows.schema(), options)?;
-        writer.write(rows)?;
-        writer.finish()?;
-        drop(writer);
+        write_rows(&mut bytes, &rows.schema(), [Ok(rows.clone())])?;
         let crc = crc32c::crc32c(&bytes);
         Ok(Self { extent: to.scratch()?.write(&bytes)?, crc })
     }
