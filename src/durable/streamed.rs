@@ -50,10 +50,12 @@ impl Disk {
         let line = sealed::first_line(kind, 0, 0);
         file.write_all(line.as_bytes()).map_err(refused)?;
         let pending = Vec::with_capacity(PIECE);
-        let mut body = Body { disk: self, path, file, pending, length: 0, synced: 0, crc: 0 };
-        write(&mut body)?;
-        body.flush().map_err(refused)?;
-        let Body { mut file, length, crc, .. } = body;
+        let mut body =
+            Body { disk: self, path, file, pending, length: 0, synced: 0, crc: 0, failed: None };
+        let written = write(&mut body).and_then(|()| body.flush().map_err(refused));
+        let Body { mut file, length, crc, failed, .. } = body;
+        // What the disk has said, not what became of it on the way through who writes the body.
+        failed.map_or(written, |e| Err(refused(e)))?;
         fault::before("write", path)
             .and_then(|()| file.seek(SeekFrom::Start(0)))
             .and_then(|_| file.write_all(sealed::first_line(kind, length, crc).as_bytes()))
@@ -73,6 +75,22 @@ struct Body<'a> {
     /// How many of the bytes the disk has confirmed.
     synced: u64,
     crc: u32,
+    /// Why the disk has refused some of them.
+    failed: Option<io::Error>,
+}
+
+impl Body<'_> {
+    fn send(&mut self) -> io::Result<()> {
+        self.file.write_all(&self.pending)?;
+        self.crc = crc32c::crc32c_append(self.crc, &self.pending);
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
+        if self.length - self.synced >= SYNCED {
+            self.disk.sync(&self.file, self.path)?;
+            self.synced = self.length;
+        }
+        Ok(())
+    }
 }
 
 impl Write for Body<'_> {
@@ -85,15 +103,11 @@ impl Write for Body<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.write_all(&self.pending)?;
-        self.crc = crc32c::crc32c_append(self.crc, &self.pending);
-        self.length += self.pending.len() as u64;
-        self.pending.clear();
-        if self.length - self.synced >= SYNCED {
-            self.disk.sync(&self.file, self.path)?;
-            self.synced = self.length;
-        }
-        Ok(())
+        self.send().map_err(|e| {
+            let kind = e.kind();
+            self.failed.get_or_insert(e);
+            kind.into()
+        })
     }
 }
 
@@ -181,5 +195,18 @@ mod tests {
         fs::remove_file(&path).unwrap();
         let failed = disk.replace_sealed(&path, "x", |_| Err(Error::internal("no")));
         assert!(failed.is_err() && fs::read_dir(folder.path()).unwrap().count() == 0);
+    }
+
+    /// Arrow writes a body, and tells of an error of the disk only its text.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_the_disk_says_is_kept() {
+        let (disk, path) = (Disk::default(), Path::new("/dev/full"));
+        let file = File::options().write(true).open(path).unwrap();
+        let pending = Vec::new();
+        let mut body =
+            Body { disk: &disk, path, file, pending, length: 0, synced: 0, crc: 0, failed: None };
+        assert!(body.write_all(&[0; PIECE]).is_err());
+        assert_eq!(body.failed.unwrap().raw_os_error(), Some(28));
     }
 }
