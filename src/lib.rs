@@ -16,6 +16,7 @@ pub mod operators;
 pub mod plan;
 pub mod progress;
 pub mod script;
+mod share;
 pub mod sinks;
 pub mod sources;
 pub mod sql;

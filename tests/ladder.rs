@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The words that everyone uses. They know only each other.
 const WORDS: &[&str] = &[
     "error", "time", "calendar", "durable", "fault", "json", "machine", "batch", "plan",
-    "progress", "window",
+    "progress", "share", "window",
 ];
 
 /// The stations on the data's way: they know the words, and never a neighbour.

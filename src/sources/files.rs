@@ -32,6 +32,7 @@ use super::options::{Options, Rule};
 use super::taken::{Taken, read_exactly, taken_files};
 use super::{Admit, Place, Source, SourceRead, Take, Watched, whole};
 use crate::error::{Error, Result};
+use crate::share::share;
 use crate::time::SharedClock;
 
 /// Spark's options of a folder that is read as a stream and what becomes of them here.
@@ -197,15 +198,26 @@ impl Source for FileSource {
         for (at, place) in places.iter().enumerate() {
             of_files.entry(&place.file).or_default().push(at);
         }
-        let mut bytes = Vec::new();
-        for file in taken_files(take)? {
-            let name = json::shown(&file.path);
-            let Some(wanted) = of_files.remove(&*name) else { continue };
-            read_exactly(&self.project, &file, &mut bytes)?;
-            let lines: Vec<u64> = wanted.iter().map(|&at| places[at].line).collect();
-            let path = self.project.join(&file.path);
-            let found = whole::rows(&self.format, &full, &path, &mut bytes, &lines)?;
-            wanted.into_iter().zip(found).for_each(|(at, row)| rows[at] = row);
+        let files = taken_files(take)?.into_iter();
+        let wanted = files.filter_map(|file| {
+            let wanted = of_files.remove(&*json::shown(&file.path))?;
+            Some((file, wanted))
+        });
+        let wanted: Vec<(Taken, Vec<usize>)> = wanted.collect();
+        let (first, second) = wanted.split_at(wanted.len() / 2);
+        let found = share(vec![first, second], |files| {
+            let (mut bytes, mut found) = (Vec::new(), Vec::new());
+            for (file, wanted) in files {
+                read_exactly(&self.project, file, &mut bytes)?;
+                let lines: Vec<u64> = wanted.iter().map(|&at| places[at].line).collect();
+                let path = self.project.join(&file.path);
+                let rows = whole::rows(&self.format, &full, &path, &mut bytes, &lines)?;
+                found.extend(wanted.iter().copied().zip(rows));
+            }
+            Ok::<_, Error>(found)
+        });
+        for found in found {
+            found?.into_iter().for_each(|(at, row)| rows[at] = row);
         }
         Ok(rows)
     }

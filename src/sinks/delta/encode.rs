@@ -3,7 +3,7 @@
 //! A column is encoded and compressed without the others, which is most of the work of a large batch:
 //! two threads share the columns then, the largest first. The bytes are the same as of one thread.
 
-use std::sync::{Mutex, PoisonError};
+use std::cmp::Reverse;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{FieldRef, SchemaRef};
@@ -12,11 +12,15 @@ use deltalake::parquet::arrow::arrow_writer::{
     ArrowColumnChunk, ArrowColumnWriter, compute_leaves,
 };
 use deltalake::parquet::basic::Compression;
-use deltalake::parquet::errors::{ParquetError, Result};
+use deltalake::parquet::errors::Result;
 use deltalake::parquet::file::properties::WriterProperties;
 
-/// Fewer rows than this are encoded before a second thread is there.
-const SHARED_ROWS: usize = 20_000;
+use crate::share::share;
+
+/// Whether so many rows are worth a second thread: fewer are encoded before it is there.
+pub(super) fn is_large(rows: &[RecordBatch]) -> bool {
+    rows.iter().map(RecordBatch::num_rows).sum::<usize>() >= 20_000
+}
 
 /// The file of these rows, in one row group.
 pub(super) fn encode(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<u8>> {
@@ -26,8 +30,7 @@ pub(super) fn encode(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<u8>
         .build();
     let mut bytes = Vec::new();
     let mut writer = ArrowWriter::try_new(&mut bytes, schema.clone(), Some(properties))?;
-    let count: usize = rows.iter().map(RecordBatch::num_rows).sum();
-    if count < SHARED_ROWS || schema.fields().len() < 2 {
+    if !is_large(rows) || schema.fields().len() < 2 {
         rows.iter().try_for_each(|part| writer.write(part))?;
         writer.close()?;
         return Ok(bytes);
@@ -35,7 +38,11 @@ pub(super) fn encode(schema: &SchemaRef, rows: &[RecordBatch]) -> Result<Vec<u8>
     let (mut file, columns) = writer.into_serialized_writer()?;
     let columns = columns.create_column_writers(0)?;
     let mut group = file.next_row_group()?;
-    for chunk in share(by_field(schema, columns, rows)?, rows)? {
+    let work = |column: Column<'_>| Ok((column.place, column.encode(rows)?));
+    let encoded = share(by_field(schema, columns, rows)?, work).into_iter();
+    let mut encoded = encoded.collect::<Result<Vec<_>>>()?;
+    encoded.sort_unstable_by_key(|(place, _)| *place);
+    for chunk in encoded.into_iter().flat_map(|(_, chunks)| chunks) {
         chunk.append_to_row_group(&mut group)?;
     }
     group.close()?;
@@ -51,6 +58,7 @@ struct Column<'a> {
     writers: Vec<ArrowColumnWriter>,
 }
 
+/// The columns, the largest first.
 fn by_field<'a>(
     schema: &'a SchemaRef,
     writers: Vec<ArrowColumnWriter>,
@@ -68,32 +76,8 @@ fn by_field<'a>(
     let size = |column: &Column<'_>| -> usize {
         rows.iter().map(|part| part.column(column.place).get_array_memory_size()).sum()
     };
-    // The next one is taken from the end.
-    columns.sort_by_cached_key(size);
+    columns.sort_by_cached_key(|column| Reverse(size(column)));
     Ok(columns)
-}
-
-/// Encodes columns on two threads; gives them in the order of the schema.
-fn share(columns: Vec<Column<'_>>, rows: &[RecordBatch]) -> Result<Vec<ArrowColumnChunk>> {
-    let left = Mutex::new(columns);
-    let work = || {
-        let next = || left.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut done = Vec::new();
-        while let Some(column) = next() {
-            done.push((column.place, column.encode(rows)?));
-        }
-        Ok::<_, ParquetError>(done)
-    };
-    let (mine, theirs) = std::thread::scope(|scope| {
-        let other = scope.spawn(work);
-        let mine = work();
-        let died = |_| Err(ParquetError::General("a thread that encodes columns died".into()));
-        (mine, other.join().unwrap_or_else(died))
-    });
-    let mut done = mine?;
-    done.extend(theirs?);
-    done.sort_by_key(|(place, _)| *place);
-    Ok(done.into_iter().flat_map(|(_, chunks)| chunks).collect())
 }
 
 impl Column<'_> {

@@ -56,6 +56,7 @@ use super::{Expected, OutputBatch, OutputMode, Parts, Sink};
 use crate::batch::{BatchId, in_parts};
 use crate::durable::Disk;
 use crate::error::{Error, Result};
+use crate::share::share;
 
 /// So many rows go into one file; a larger batch becomes several, so that no file has to be held
 /// in memory beyond that.
@@ -210,8 +211,11 @@ impl DeltaSink {
     /// Writes rows into a file of the table that no version names yet.
     fn write_file(&self, batch: BatchId, rows: &[RecordBatch]) -> Result<Add> {
         let DeltaSinkOptions { disk, path, .. } = &self.options;
-        let name = parquet::Name { batch, tag: &self.tag };
-        parquet::write(*disk, path, &name, &self.schema, rows)
+        parquet::write(*disk, path, &self.file_name(batch), &self.schema, rows)
+    }
+
+    fn file_name(&self, batch: BatchId) -> parquet::Name<'_> {
+        parquet::Name { batch, tag: &self.tag }
     }
 
     /// What the batch does to the table as it is known now.
@@ -219,8 +223,10 @@ impl DeltaSink {
         let rewrite = match &mut self.content {
             Content::Append | Content::Complete(_) => {
                 let files = in_parts(rows, ROWS_PER_FILE);
-                let added = files.iter().map(|part| self.write_file(batch.id, part));
-                let added = added.collect::<Result<_>>()?;
+                let (disk, path) = (self.options.disk, &self.options.path);
+                let (name, schema) = (self.file_name(batch.id), &self.schema);
+                let write = |part: Vec<_>| parquet::write(disk, path, &name, schema, &part);
+                let added = share(files, write).into_iter().collect::<Result<_>>()?;
                 return Ok(Plan { added, removed: vec![], rewrite: None });
             }
             Content::Update(upsert) => upsert.prepare(rows, batch.watermark)?,

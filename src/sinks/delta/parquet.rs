@@ -17,11 +17,12 @@ use deltalake::parquet::arrow::ProjectionMask;
 use deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use deltalake::parquet::errors::ParquetError;
 
-use super::encode::encode;
+use super::encode::{encode, is_large};
 use super::stats;
 use crate::batch::BatchId;
 use crate::durable::Disk;
 use crate::error::{Error, Result};
+use crate::share::both;
 use crate::time::{Clock, SystemClock};
 
 /// What the name of a file begins with: `part-0000000007-1f0c33a2`.
@@ -46,7 +47,12 @@ pub(super) fn write(
     rows: &[RecordBatch],
 ) -> Result<Add> {
     let failed = |e: ParquetError| Error::internal(format!("rows do not become Parquet: {e}"));
-    let bytes = encode(schema, rows).map_err(failed)?;
+    let (encode, describe) = (|| encode(schema, rows), || stats::describe(schema, rows));
+    let (bytes, stats) = match is_large(rows) {
+        true => both(encode, describe),
+        false => (encode(), describe()),
+    };
+    let bytes = bytes.map_err(failed)?;
     let name = format!("{name}-{}.parquet", uuid::Uuid::new_v4());
     let path = table.join(&name);
     if !disk.create(&path, &bytes)? {
@@ -58,7 +64,7 @@ pub(super) fn write(
         size: bytes.len() as i64,
         modification_time: SystemClock.now(),
         data_change: true,
-        stats: Some(stats::describe(schema, rows)?),
+        stats: Some(stats?),
         ..Add::default()
     })
 }
