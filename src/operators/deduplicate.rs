@@ -17,14 +17,15 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{filter_record_batch, take_arrays, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_arrays};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 
 use super::late::{event_times, in_time};
 use super::{Duplicate, LateBy, Operator, Processed, StateShape, Watermarks, only};
 use crate::batch::{BatchId, with_rows};
 use crate::error::Result;
+use crate::share::share;
 use crate::state::StateStore;
 
 /// When a key is forgotten.
@@ -37,6 +38,26 @@ pub enum Forget {
     /// When the watermark reaches the event time of the row that came out, plus the delay of the
     /// watermark, in microseconds.
     After(i64),
+}
+
+/// Rows of so many bytes are looked for and put into state at once.
+const AT_ONCE: usize = if cfg!(test) { 1024 } else { 32 * 1024 * 1024 };
+
+/// Rows that are in time.
+struct InTime {
+    rows: RecordBatch,
+    /// Which one of all rows that went in was the first of the batch that they came in.
+    first: u64,
+    /// Which ones of that batch they are; `None`: all.
+    left: Option<Vec<u64>>,
+}
+
+impl InTime {
+    /// For each row, which one it is of all that went in.
+    fn numbers(&self) -> impl Iterator<Item = u64> {
+        let number = |row: usize| self.left.as_ref().map_or(row as u64, |left| left[row]);
+        (0..self.rows.num_rows()).map(move |row| self.first + number(row))
+    }
 }
 
 /// Spark's `dedupe` and `dedupeWithinWatermark`.
@@ -80,35 +101,44 @@ impl Deduplicate {
         with_rows(&shape.schema, columns, rows.num_rows())
     }
 
-    /// Lets the first row of each key out. `number` says which of all rows of the batch one is.
+    /// Lets the first row of each key out.
     fn take_first(
         &self,
         state: &mut StateStore,
         shape: &StateShape,
-        rows: &RecordBatch,
-        number: &dyn Fn(u64) -> u64,
+        parts: Vec<InTime>,
         done: &mut Processed,
     ) -> Result<()> {
-        let keys = self.kept(rows, shape, state.batch())?;
+        let kept = parts.iter().map(|part| self.kept(&part.rows, shape, state.batch()));
+        let keys = concat_batches(&shape.schema, &kept.collect::<Result<Vec<_>>>()?)?;
         let first = state.put_new(&keys)?;
         done.updated += first.len();
-        if !first.is_empty() {
-            done.output.push(take_record_batch(rows, &first)?);
-        }
-        if first.len() == rows.num_rows() {
-            return Ok(());
-        }
-        let mut is_first = vec![false; rows.num_rows()];
+        let mut is_first = vec![false; keys.num_rows()];
         first.values().iter().for_each(|&row| is_first[row as usize] = true);
-        let again: UInt32Array =
-            (0..rows.num_rows() as u32).filter(|&row| !is_first[row as usize]).map(Some).collect();
-        let sought = take_arrays(&keys.columns()[..shape.lookup], &again, None)?;
-        let batches = state.table().value_of_each(&sought, again.len(), shape.keys)?;
-        let batches = batches.as_primitive::<Int64Type>().iter();
-        done.duplicates.extend(again.values().iter().zip(batches).map(|(&row, batch)| Duplicate {
-            row: number(u64::from(row)),
-            first: batch.and_then(|batch| BatchId::try_from(batch).ok()),
-        }));
+        if first.len() < keys.num_rows() {
+            let again = (0..).zip(&is_first).filter(|(_, is_first)| !**is_first);
+            let again = UInt32Array::from_iter_values(again.map(|(row, _)| row));
+            let sought = take_arrays(&keys.columns()[..shape.lookup], &again, None)?;
+            let batches = state.table().value_of_each(&sought, again.len(), shape.keys)?;
+            let batches = batches.as_primitive::<Int64Type>().iter();
+            let numbers = parts.iter().flat_map(InTime::numbers).zip(&is_first);
+            let numbers = numbers.filter(|(_, is_first)| !**is_first).map(|(number, _)| number);
+            done.duplicates.extend(numbers.zip(batches).map(|(row, batch)| Duplicate {
+                row,
+                first: batch.and_then(|batch| BatchId::try_from(batch).ok()),
+            }));
+        }
+        let is_first = BooleanArray::from(is_first);
+        let mut at = 0;
+        let parts = parts.into_iter().map(|part| {
+            let is_first = is_first.slice(at, part.rows.num_rows());
+            at += part.rows.num_rows();
+            (part.rows, is_first)
+        });
+        let out = share(parts.collect(), |(rows, is_first)| filter_record_batch(&rows, &is_first));
+        for rows in out {
+            done.output.extend(Some(rows?).filter(|rows| rows.num_rows() > 0));
+        }
         Ok(())
     }
 
@@ -172,7 +202,7 @@ impl Operator for Deduplicate {
     ) -> Result<Processed> {
         let (state, shape) = (only(states)?, self.state_shape());
         let mut done = Processed::default();
-        let mut before = 0;
+        let (mut before, mut parts, mut held) = (0, Vec::new(), 0);
         for rows in only(inputs)? {
             let first = before;
             before += rows.num_rows() as u64;
@@ -180,17 +210,23 @@ impl Operator for Deduplicate {
                 Some(time) => Some(in_time(rows.column(time), marks.late_ms)?),
                 None => None,
             };
-            match in_time.filter(|in_time| in_time.true_count() < rows.num_rows()) {
-                None => self.take_first(state, &shape, &rows, &|row| first + row, &mut done)?,
+            let part = match in_time.filter(|in_time| in_time.true_count() < rows.num_rows()) {
+                None => InTime { rows, first, left: None },
                 Some(in_time) => {
                     done.late += rows.num_rows() - in_time.true_count();
-                    let left: Vec<usize> = in_time.values().set_indices().collect();
-                    let rows = filter_record_batch(&rows, &in_time)?;
-                    let number = |row: u64| first + left[row as usize] as u64;
-                    self.take_first(state, &shape, &rows, &number, &mut done)?;
+                    let left = in_time.values().set_indices().map(|row| row as u64).collect();
+                    InTime { rows: filter_record_batch(&rows, &in_time)?, first, left: Some(left) }
                 }
+            };
+            let bytes = part.rows.get_array_memory_size();
+            if held > 0 && held + bytes > AT_ONCE {
+                self.take_first(state, &shape, std::mem::take(&mut parts), &mut done)?;
+                held = 0;
             }
+            held += bytes;
+            parts.push(part);
         }
+        self.take_first(state, &shape, parts, &mut done)?;
         if shape.expiry.is_some() {
             done.removed = state.expire(marks.evict_ms.saturating_mul(1000))?;
         }

@@ -1,4 +1,4 @@
-//! Of some rows those whose key is not kept yet, each key once.
+//! Of some rows those whose key is not kept yet, each key once, where there may be several rows a key.
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use hashbrown::HashTable;
@@ -10,13 +10,16 @@ use crate::error::Result;
 impl StateTable {
     /// The numbers of those of `rows` whose lookup columns no kept row has, of several with the same
     /// ones the first. The cost follows `rows` alone.
-    pub fn absent(&self, rows: &RecordBatch) -> Result<UInt32Array> {
+    pub(super) fn absent(&self, rows: &RecordBatch) -> Result<UInt32Array> {
         let shape = self.shape();
         shape.fits(rows.columns(), shape.schema.fields().len(), "looked for")?;
         let keys: Vec<ArrayRef> =
             rows.columns()[..shape.lookup].iter().map(key::normalise).collect();
         let hashes = key::hashes(&keys, rows.num_rows())?;
-        let kept = self.contains(&keys, &hashes)?;
+        let mut kept = vec![false; rows.num_rows()];
+        for probe in self.find_all(&keys)?.probe {
+            kept[probe as usize] = true;
+        }
         let same = Comparison::new(&keys, &keys)?;
         let mut firsts: HashTable<u32> = HashTable::with_capacity(rows.num_rows());
         let mut absent = Vec::new();

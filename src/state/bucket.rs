@@ -6,14 +6,17 @@
 //!
 //! Segments may be sent to disk (see [`super::spill`]); a key then has its row either here or there.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take_record_batch;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
 
-use super::key;
+use super::key::{self, Comparison};
 use super::lookup::Lookup;
+use super::own::own;
 use super::part::Part;
 use super::segments::{Move, Place, SEGMENT_ROWS, Segments, lost};
 use super::spill::{Overflow, Spilled, SpilledPlace};
@@ -111,6 +114,66 @@ impl Bucket {
         segments.forget(&replaced, &mut |step| follow(index, step))?;
         segments.tidy(segment, &mut |step| follow(index, step))?;
         Ok(replaced.len() + self.forget_spilled(&keys, absent)?)
+    }
+
+    /// Puts in those of some rows whose key is not there, of several with one key the first; gives
+    /// their numbers.
+    ///
+    /// `picks` are the numbers of at most [`SEGMENT_ROWS`] of `rows`, `hashes` those of all of them.
+    pub(super) fn put_new(
+        &mut self,
+        rows: &RecordBatch,
+        hashes: &[u64],
+        picks: &[u32],
+        now: u64,
+    ) -> Result<Vec<u32>> {
+        let keys = &rows.columns()[..self.keys];
+        let on_disk = self.on_disk(keys, hashes, picks)?;
+        if self.index.is_empty() {
+            self.index.reserve(picks.len(), |e| e.hash);
+        }
+        let (mut new, mut tags) =
+            (Vec::with_capacity(picks.len()), Vec::with_capacity(picks.len()));
+        let segment = self.segments.next_number();
+        let mut lookup = Lookup::new(keys.to_vec(), self.segments.numbers());
+        let among = Comparison::new(keys, keys)?;
+        for &row in picks {
+            let hash = hashes[row as usize];
+            let same = |e: &Entry| {
+                e.hash == hash
+                    && match e.place.segment == segment {
+                        true => among.same(row as usize, new[e.place.row as usize] as usize),
+                        false => lookup.same(&self.segments, row as usize, e.place),
+                    }
+            };
+            let entry = self.index.entry(hash, same, |e| e.hash);
+            lookup.checked(())?;
+            if let Slot::Vacant(vacant) = entry
+                && !on_disk.contains(&row)
+            {
+                let place = Place { segment, row: new.len() as u32 };
+                vacant.insert(Entry { hash, place });
+                new.push(row);
+                tags.push(hash);
+            }
+        }
+        if new.is_empty() {
+            return Ok(new);
+        }
+        let part = take_record_batch(rows, &UInt32Array::from(new.clone()))?;
+        let Self { segments, index, .. } = self;
+        segments.now = now;
+        segments.add(own(part)?, tags);
+        segments.tidy(segment, &mut |step| follow(index, step))?;
+        Ok(new)
+    }
+
+    /// Which of some rows, given by number, have a row on disk.
+    fn on_disk(&self, keys: &[ArrayRef], hashes: &[u64], picks: &[u32]) -> Result<HashSet<u32>> {
+        let Some(spilled) = self.spilled() else { return Ok(HashSet::new()) };
+        let wanted = picks.iter().map(|&row| (hashes[row as usize], row)).collect();
+        let found = spilled.find(&spilled.encode_keys(keys)?, wanted)?;
+        Ok(found.into_iter().map(|row| row.probe).collect())
     }
 
     /// Forgets the rows on disk of some keys, given by hash and position; gives how many there were.

@@ -161,6 +161,11 @@ impl<T: Copy> Segments<T> {
         self.list.len()
     }
 
+    /// The number under which [`Segments::add`] keeps the next rows.
+    pub(super) fn next_number(&self) -> u32 {
+        self.free.last().copied().unwrap_or(self.list.len() as u32)
+    }
+
     pub(super) fn get(&self, number: u32) -> Option<&Segment<T>> {
         self.list.get(number as usize)?.as_ref()
     }
@@ -182,16 +187,12 @@ impl<T: Copy> Segments<T> {
         self.bytes += bytes;
         let held = Held::Memory(rows);
         let segment = Some(Segment { held, tags, live, dead: 0, bytes, age: self.now });
+        let number = self.next_number();
         match self.free.pop() {
-            Some(number) => {
-                self.list[number as usize] = segment;
-                number
-            }
-            None => {
-                self.list.push(segment);
-                (self.list.len() - 1) as u32
-            }
+            Some(_) => self.list[number as usize] = segment,
+            None => self.list.push(segment),
         }
+        number
     }
 
     /// Puts a new segment on the stack and merges until each is more than twice the next.

@@ -62,6 +62,8 @@ pub struct StateStore {
     version: Option<BatchId>,
     /// What this batch has done so far.
     steps: Vec<Step>,
+    /// The bytes of these steps, if they are made already.
+    encoded: Option<Vec<u8>>,
     /// The files from which this version can be had.
     changes: BTreeSet<BatchId>,
     snapshots: BTreeSet<BatchId>,
@@ -155,6 +157,7 @@ impl StateStore {
             disk,
             version,
             steps: Vec::new(),
+            encoded: None,
             changes: BTreeSet::new(),
             snapshots: BTreeSet::new(),
             left_over: Vec::new(),
@@ -216,7 +219,7 @@ impl StateStore {
         }
         let put = self.table.put(rows)?;
         if rows.num_rows() > 0 {
-            self.steps.push(Step::Put(own(rows.clone())?));
+            self.did(Step::Put(own(rows.clone())?));
         }
         self.check_memory()?;
         Ok(put)
@@ -225,10 +228,20 @@ impl StateStore {
     /// Puts those rows whose key is not there, of several with one key the first; gives their
     /// numbers. A part of this batch's change.
     pub fn put_new(&mut self, rows: &RecordBatch) -> Result<UInt32Array> {
-        let new = self.table.absent(rows)?;
-        if !new.is_empty() {
-            self.put(&take_record_batch(rows, &new)?)?;
+        let is_unique = self.table.multimap().is_none();
+        let new = match is_unique {
+            true => self.table.put_new(rows)?,
+            false => self.table.absent(rows)?,
+        };
+        if new.is_empty() {
+            return Ok(new);
         }
+        let put = take_record_batch(rows, &new)?;
+        match is_unique {
+            true => self.did(Step::Put(own(put)?)),
+            false => drop(self.add(&put)?),
+        }
+        self.check_memory()?;
         Ok(new)
     }
 
@@ -237,10 +250,30 @@ impl StateStore {
     pub fn add(&mut self, rows: &RecordBatch) -> Result<Vec<RowId>> {
         let (added, numbers) = self.table.add(rows)?;
         if !added.is_empty() {
-            self.steps.push(Step::Add(own(rows.clone())?, numbers));
+            self.did(Step::Add(own(rows.clone())?, numbers));
         }
         self.check_memory()?;
         Ok(added)
+    }
+
+    fn did(&mut self, step: Step) {
+        self.encoded = None;
+        self.steps.push(step);
+    }
+
+    /// How many rows this batch has changed so far.
+    pub fn changed_rows(&self) -> u64 {
+        self.steps.iter().map(Step::rows).sum()
+    }
+
+    /// Makes the bytes of this batch's change, for [`StateStore::seal`], which otherwise does it itself.
+    pub fn encode(&mut self) -> Result<()> {
+        self.encoded = Some(self.change()?);
+        Ok(())
+    }
+
+    fn change(&self) -> Result<Vec<u8>> {
+        file::change(self.batch(), self.table.shape(), &self.steps)
     }
 
     /// Holds the state to the limit of its memory.
@@ -261,7 +294,7 @@ impl StateStore {
     pub fn mark(&mut self, rows: &[RowId]) -> Result<Vec<RowId>> {
         let (fresh, numbers) = self.table.several_mut()?.mark(rows)?;
         if !numbers.is_empty() {
-            self.steps.push(Step::Mark(numbers));
+            self.did(Step::Mark(numbers));
         }
         Ok(fresh)
     }
@@ -272,7 +305,7 @@ impl StateStore {
         let numbers = self.table.several_mut()?.remove(rows)?;
         let removed = numbers.len();
         if removed > 0 {
-            self.steps.push(Step::Remove(numbers));
+            self.did(Step::Remove(numbers));
         }
         Ok(removed)
     }
@@ -282,7 +315,7 @@ impl StateStore {
         let watch = Stopwatch::start();
         let removed = self.table.expire(watermark_us)?;
         if removed > 0 {
-            self.steps.push(Step::Expire(watermark_us));
+            self.did(Step::Expire(watermark_us));
         }
         self.removals_ms += watch.millis();
         Ok(removed)
@@ -313,11 +346,14 @@ impl StateStore {
             self.disk.remove(&path)?;
         }
         let mut written = self.end_snapshot()?;
-        let change = file::change(batch, self.table.shape(), &self.steps)?;
+        let change = match self.encoded.take() {
+            Some(change) => change,
+            None => self.change()?,
+        };
         self.disk.replace(&self.path(Kind::Change, batch), &change)?;
         let bytes = change.len() as u64;
         written += bytes;
-        self.rows_since += self.steps.iter().map(Step::rows).sum::<u64>().max(CHANGE_ROWS);
+        self.rows_since += self.changed_rows().max(CHANGE_ROWS);
         self.steps.clear();
         self.removals_ms = 0.0;
         self.changes.insert(batch);

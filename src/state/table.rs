@@ -150,20 +150,6 @@ impl StateTable {
         Ok(take(&values, &UInt32Array::from(which), None)?)
     }
 
-    /// For each row of normalised lookup columns, given with its hash, whether there is a row with them.
-    pub(super) fn contains(&self, keys: &[ArrayRef], hashes: &[u64]) -> Result<Vec<bool>> {
-        match &self.rows {
-            Rows::Unique(rows) => rows.contains(keys, hashes),
-            Rows::Several(_) => {
-                let mut contains = vec![false; hashes.len()];
-                for probe in self.find_all(keys)?.probe {
-                    contains[probe as usize] = true;
-                }
-                Ok(contains)
-            }
-        }
-    }
-
     /// The columns of rows that were found, in the order of `rows`, as often as they are named.
     pub fn take(&self, rows: &[RowId]) -> Result<RecordBatch> {
         self.several()?.take(rows)
@@ -186,6 +172,18 @@ impl StateTable {
                 self.add(rows)?;
                 Ok(Put { inserted: rows.num_rows(), replaced: 0 })
             }
+        }
+    }
+
+    /// Puts those rows whose key is not there, of several with one key the first; gives their numbers.
+    /// Only where there is one row a key. The cost follows `rows` alone (amortised).
+    ///
+    /// After an error the table is not to be used any more.
+    pub(super) fn put_new(&mut self, rows: &RecordBatch) -> Result<UInt32Array> {
+        self.shape.fits(rows.columns(), self.shape.schema.fields().len(), "stored")?;
+        match &mut self.rows {
+            Rows::Unique(unique) => unique.put_new(rows, &mut self.room),
+            Rows::Several(_) => Err(self.other_kind("a row of each key was to be put")),
         }
     }
 

@@ -83,6 +83,7 @@ fn all(parts: Parts) -> Vec<RecordBatch> {
 #[derive(Debug, Clone)]
 enum Step {
     Put(Vec<Row>),
+    PutNew(Vec<Row>),
     Expire(i64),
     Seal,
     /// Open again, so many sealed batches back.
@@ -101,6 +102,7 @@ fn row() -> impl Strategy<Value = Row> {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(row(), 0..40).prop_map(Step::Put),
+        3 => prop::collection::vec(row(), 0..40).prop_map(Step::PutNew),
         2 => (-6i64..26).prop_map(Step::Expire),
         6 => Just(Step::Seal),
         2 => (0usize..5).prop_map(Step::Reopen),
@@ -160,6 +162,18 @@ fn run(steps: Vec<Step>, budget: Option<u64>) {
     let mut floor = 1;
     for step in steps {
         match step {
+            Step::PutNew(rows) => {
+                let mut new: Vec<u32> = Vec::new();
+                for (number, row) in (0..).zip(&rows) {
+                    if let std::collections::btree_map::Entry::Vacant(vacant) =
+                        model.entry(key(row))
+                    {
+                        vacant.insert(row.2.clone());
+                        new.push(number);
+                    }
+                }
+                assert_eq!(store.put_new(&batch(&rows)).unwrap().values(), &new[..]);
+            }
             Step::Put(mut new) => {
                 let mut seen = std::collections::BTreeSet::new();
                 new.retain(|row| seen.insert(key(row)));

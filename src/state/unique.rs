@@ -12,22 +12,22 @@
 //!
 //! Takes and gives Arrow rows.
 
+mod incoming;
 mod located;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, UInt32Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
 
+use super::StateShape;
 use super::bucket::Bucket;
 use super::key;
 use super::own::own;
 use super::part::{Part, Parts};
 use super::room::Room;
-use super::segments::{SEGMENT_ROWS, lost, oldest};
-use super::{Put, StateShape};
+use super::segments::{lost, oldest};
 use crate::error::Result;
 
 /// A bucket with more rows than this, of more than one time, is cut in two. (Tests live with few
@@ -62,6 +62,14 @@ impl Timed {
         Self { rows: Bucket::new(keys), oldest: i64::MAX, newest: i64::MIN }
     }
 
+    /// Rows of these times come into it.
+    fn widen(&mut self, times: impl Iterator<Item = i64>) {
+        for time in times {
+            self.oldest = self.oldest.min(time);
+            self.newest = self.newest.max(time);
+        }
+    }
+
     /// Whether it holds so many rows of one time that others had better stay out.
     fn is_full_of_one_time(&self) -> bool {
         self.oldest == self.newest && self.rows.len() >= BUCKET_ROWS
@@ -84,39 +92,6 @@ impl Unique {
 
     pub(super) fn memory_bytes(&self) -> usize {
         self.held + self.timed.len() * size_of::<(i64, Timed)>()
-    }
-
-    /// See [`StateTable::put`](super::StateTable::put). Keeps to the room there is in memory.
-    pub(super) fn put(&mut self, rows: &RecordBatch, room: &mut Room) -> Result<Put> {
-        if rows.num_rows() == 0 {
-            return Ok(Put::default());
-        }
-        let mut columns = rows.columns().to_vec();
-        for column in &mut columns[..self.keys] {
-            *column = key::normalise(column);
-        }
-        let hashes = key::hashes(&columns[..self.keys], rows.num_rows())?;
-        let times = self.times(&columns[..self.keys])?;
-        let rows = RecordBatch::try_new(self.schema.clone(), columns)?;
-        self.look_ahead(times.as_ref());
-        self.make_room(times.as_ref());
-        self.puts += 1;
-        let mut replaced = 0;
-        for (name, picks) in self.by_bucket(times.as_ref(), rows.num_rows()) {
-            for picks in picks.chunks(SEGMENT_ROWS) {
-                let part = take_record_batch(&rows, &UInt32Array::from(picks.to_vec()))?;
-                let hashes: Vec<u64> = picks.iter().map(|&row| hashes[row as usize]).collect();
-                replaced += self.put_into(name, own(part)?, hashes)?;
-                self.spill(room)?;
-            }
-            if let Some(least) = name {
-                self.cut(least)?;
-                self.spill(room)?;
-            }
-        }
-        let inserted = rows.num_rows() - replaced;
-        self.len += inserted;
-        Ok(Put { inserted, replaced })
     }
 
     /// Sends rows to disk until what is held in memory fits.
@@ -222,34 +197,6 @@ impl Unique {
         self.expiry.map(|column| key::times(&keys[column])).transpose()
     }
 
-    /// The bucket that would hold rows of a time, and up to which time (exclusive); there may be none.
-    fn bucket_of(&self, time: i64) -> Option<(i64, Option<i64>)> {
-        let (&least, _) = self.timed.range(..=time).next_back()?;
-        let after = (Bound::Excluded(least), Bound::Unbounded);
-        Some((least, self.timed.range(after).next().map(|(&next, _)| next)))
-    }
-
-    /// Which bucket would hold each row; `None`: there is none.
-    fn buckets_of(&self, times: Option<&Int64Array>, rows: usize) -> Vec<Option<Name>> {
-        let Some(times) = times else { return vec![Some(None); rows] };
-        // Rows of a batch mostly have about the same time, but not in order: they go into a few buckets.
-        let mut recent: [Option<(i64, Option<i64>)>; 4] = [None; 4];
-        let mut oldest = 0;
-        let mut of_time = |time: i64| {
-            let holds = |(least, next): &&(i64, Option<i64>)| {
-                *least <= time && next.is_none_or(|n| time < n)
-            };
-            if let Some((least, _)) = recent.iter().flatten().find(holds) {
-                return Some(Some(*least));
-            }
-            let found = self.bucket_of(time)?;
-            recent[oldest] = Some(found);
-            oldest = (oldest + 1) % recent.len();
-            Some(Some(found.0))
-        };
-        times.iter().map(|time| time.map_or(Some(None), &mut of_time)).collect()
-    }
-
     fn bucket(&self, name: Name) -> Result<&Bucket> {
         match name {
             None => Ok(&self.timeless),
@@ -273,79 +220,12 @@ impl Unique {
         changed
     }
 
-    /// Makes buckets for rows that are newer than all that are kept, as many as they will fill. Time
-    /// mostly goes on, and otherwise the newest bucket would be cut in two, and its rows put once more, for
-    /// each batch that comes.
-    fn look_ahead(&mut self, times: Option<&Int64Array>) {
-        const ENOUGH: usize = BUCKET_ROWS / 4;
-        let Some((_, last)) = self.timed.last_key_value() else { return };
-        let newest = last.newest;
-        if last.rows.len() < ENOUGH {
-            return;
-        }
-        let newer = times.into_iter().flatten().flatten().filter(|time| *time > newest);
-        let mut newer: Vec<i64> = newer.collect();
-        if newer.len() < ENOUGH {
-            return;
-        }
-        self.timed.insert(newest + 1, Timed::new(self.keys));
-        let mut rest = &mut newer[..];
-        for left in (1..rest.len().div_ceil(BUCKET_ROWS)).rev() {
-            let count = rest.len() / (left + 1);
-            let (earlier, &mut next, later) = rest.select_nth_unstable(count);
-            // None stays empty.
-            if earlier.iter().any(|time| *time < next) {
-                self.timed.insert(next, Timed::new(self.keys));
-            }
-            rest = later;
-        }
-    }
-
-    /// Sees to it that there is a bucket for each of these times.
-    fn make_room(&mut self, times: Option<&Int64Array>) {
-        for time in times.into_iter().flatten().flatten() {
-            let (least, only) = match self.timed.range(..=time).next_back() {
-                None => {
-                    self.timed.insert(i64::MIN, Timed::new(self.keys));
-                    continue;
-                }
-                Some((&least, b)) if b.is_full_of_one_time() => (least, b.oldest),
-                Some(_) => continue,
-            };
-            if time > only {
-                self.timed.insert(only + 1, Timed::new(self.keys));
-            } else if time < only
-                && let Some(full) = self.timed.remove(&least)
-            {
-                self.timed.insert(only, full);
-                self.timed.insert(least, Timed::new(self.keys));
-            }
-        }
-    }
-
-    /// The numbers of the rows that go into each bucket.
-    fn by_bucket(&self, times: Option<&Int64Array>, rows: usize) -> BTreeMap<Name, Vec<u32>> {
-        let mut picks: BTreeMap<Name, Vec<u32>> = BTreeMap::new();
-        let names = self.buckets_of(times, rows);
-        let mut from = 0;
-        for run in names.chunk_by(|one, next| one == next) {
-            let to = from + run.len();
-            if let Some(name) = run[0] {
-                picks.entry(name).or_default().extend(from as u32..to as u32);
-            }
-            from = to;
-        }
-        picks
-    }
-
     /// Puts rows into the bucket of that name; gives how many were replaced.
     fn put_into(&mut self, name: Name, rows: RecordBatch, hashes: Vec<u64>) -> Result<usize> {
-        if let (Some(least), Some(column)) = (name, self.expiry) {
-            let bucket = self.timed.entry(least).or_insert_with(|| Timed::new(self.keys));
-            for &time in key::times(rows.column(column))?.values() {
-                bucket.oldest = bucket.oldest.min(time);
-                bucket.newest = bucket.newest.max(time);
-            }
+        if let (Some(least), Some(column)) = (name, self.expiry)
+            && let Some(bucket) = self.timed.get_mut(&least)
+        {
+            bucket.widen(key::times(rows.column(column))?.values().iter().copied());
         }
         let now = self.puts;
         self.change(name, |bucket| bucket.put(rows, hashes, now))
@@ -353,40 +233,42 @@ impl Unique {
 
     /// Cuts a bucket in two at its median time, and the halves again, while one is too large and
     /// holds more than one time.
-    fn cut(&mut self, least: i64) -> Result<()> {
+    fn cut_in_two(&mut self, least: i64) -> Result<()> {
         let Some(column) = self.expiry else { return Ok(()) };
         let mut large = vec![least];
         while let Some(least) = large.pop() {
-            let is_large = |b: &Timed| b.rows.len() > BUCKET_ROWS && b.oldest < b.newest;
-            if !self.timed.get(&least).is_some_and(is_large) {
-                continue;
-            }
-            let Some(whole) = self.timed.remove(&least) else { continue };
-            self.held -= whole.rows.memory_bytes();
-            let batches = Parts::of(whole.rows.parts().collect()).collect::<Result<Vec<_>>>()?;
-            let mut times = Vec::with_capacity(whole.rows.len());
-            for batch in &batches {
-                times.extend_from_slice(key::times(batch.column(column))?.values());
+            let is_large = |b: &&Timed| b.rows.len() > BUCKET_ROWS && b.oldest < b.newest;
+            let Some(bucket) = self.timed.get(&least).filter(is_large) else { continue };
+            let mut times = Vec::with_capacity(bucket.rows.len());
+            for rows in Parts::of(bucket.rows.parts().collect()) {
+                times.extend_from_slice(key::times(rows?.column(column))?.values());
             }
             let middle = times.len() / 2;
             let (_, &mut median, later) = times.select_nth_unstable(middle);
             // The first half must be a real one: not all rows may be at or after the cut.
-            let later = later.iter().copied().filter(|&t| t > whole.oldest).min();
-            let at = if median > whole.oldest { median } else { later.unwrap_or(whole.newest) };
-            for batch in batches {
-                let times = key::times(batch.column(column))?;
-                for (name, early) in [(least, true), (at, false)] {
-                    let half = BooleanArray::from_iter(
-                        times.values().iter().map(|&t| Some((t < at) == early)),
-                    );
-                    let half = own(filter_record_batch(&batch, &half)?)?;
-                    if half.num_rows() > 0 {
-                        let hashes = key::hashes(&half.columns()[..self.keys], half.num_rows())?;
-                        self.put_into(Some(name), half, hashes)?;
-                    }
-                }
-            }
+            let later = later.iter().copied().filter(|&t| t > bucket.oldest).min();
+            let at = if median > bucket.oldest { median } else { later.unwrap_or(bucket.newest) };
+            self.cut(least, &[at])?;
             large.extend([least, at]);
+        }
+        Ok(())
+    }
+
+    /// Cuts a bucket at some times, each of which begins a new one.
+    fn cut(&mut self, least: i64, at: &[i64]) -> Result<()> {
+        let Some(column) = self.expiry.filter(|_| !at.is_empty()) else { return Ok(()) };
+        let whole = self.timed.remove(&least).ok_or_else(lost)?;
+        self.held -= whole.rows.memory_bytes();
+        let parts = std::iter::once(&least).chain(at);
+        self.timed.extend(parts.map(|least| (*least, Timed::new(self.keys))));
+        for rows in Parts::of(whole.rows.parts().collect()) {
+            let rows = rows?;
+            let times = key::times(rows.column(column))?;
+            for (name, picks) in self.by_bucket(Some(&times), rows.num_rows()) {
+                let part = own(take_record_batch(&rows, &UInt32Array::from(picks))?)?;
+                let hashes = key::hashes(&part.columns()[..self.keys], part.num_rows())?;
+                self.put_into(name, part, hashes)?;
+            }
         }
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! Where the rows of many keys are, in memory or on disk.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::{interleave, interleave_record_batch};
 
-use super::{Name, Unique};
+use super::Unique;
 use crate::error::Result;
 use crate::state::key;
-use crate::state::lookup::Lookup;
+use crate::state::spill::Spilled;
 
 /// Where the rows of some keys are.
 struct Located {
@@ -55,68 +55,54 @@ impl Unique {
         Ok(interleave(&values, &picked)?)
     }
 
-    /// For each normalised key, given with its hash, whether it has a row.
-    pub(in crate::state) fn contains(
-        &self,
-        keys: &[ArrayRef],
-        hashes: &[u64],
-    ) -> Result<Vec<bool>> {
-        Ok(self.locate(keys, hashes)?.places.iter().map(Option::is_some).collect())
-    }
-
     fn locate(&self, keys: &[ArrayRef], hashes: &[u64]) -> Result<Located> {
-        let count = hashes.len();
         let times = self.times(keys)?;
-        let mut lookups: BTreeMap<Name, Lookup> = BTreeMap::new();
-        let (mut batches, mut numbers) = (Vec::new(), BTreeMap::new());
-        let mut places = vec![None; count];
-        let mut not_in_memory: BTreeMap<Name, Vec<(u64, u32)>> = BTreeMap::new();
-        let names = self.buckets_of(times.as_ref(), count);
-        for (row, (&hash, name)) in hashes.iter().zip(names).enumerate() {
-            let Some(name) = name else { continue };
+        let (mut batches, mut places) = (Vec::new(), vec![None; hashes.len()]);
+        for (name, picks) in self.by_bucket(times.as_ref(), hashes.len()) {
             let bucket = self.bucket(name)?;
-            let lookup = lookups.entry(name).or_insert_with(|| bucket.lookup(keys));
-            let Some(place) = bucket.find(lookup, hash, row)? else {
-                if bucket.spilled().is_some() {
-                    not_in_memory.entry(name).or_default().push((hash, row as u32));
+            let mut lookup = bucket.lookup(keys);
+            let mut of_segments: HashMap<u32, usize> = HashMap::new();
+            let mut not_in_memory = Vec::new();
+            for row in picks {
+                let hash = hashes[row as usize];
+                let Some(place) = bucket.find(&mut lookup, hash, row as usize)? else {
+                    not_in_memory.push((hash, row));
+                    continue;
+                };
+                let number = *of_segments.entry(place.segment).or_insert(batches.len());
+                if number == batches.len() {
+                    batches.extend(bucket.segment(place.segment).cloned());
                 }
-                continue;
-            };
-            let number = *numbers.entry((name, place.segment)).or_insert(batches.len());
-            if number == batches.len() {
-                batches.extend(bucket.segment(place.segment).cloned());
+                places[row as usize] = Some((number, place.row as usize));
             }
-            places[row] = Some((number, place.row as usize));
-        }
-        for (name, wanted) in not_in_memory {
-            self.locate_on_disk(name, keys, wanted, &mut batches, &mut places)?;
+            if let Some(spilled) = bucket.spilled() {
+                locate_on_disk(spilled, keys, not_in_memory, &mut batches, &mut places)?;
+            }
         }
         Ok(Located { batches, places })
     }
+}
 
-    /// Looks for keys of one bucket, given by hash and position, among its rows on disk.
-    fn locate_on_disk(
-        &self,
-        name: Name,
-        keys: &[ArrayRef],
-        wanted: Vec<(u64, u32)>,
-        batches: &mut Vec<RecordBatch>,
-        places: &mut [Option<(usize, usize)>],
-    ) -> Result<()> {
-        let Some(spilled) = self.bucket(name)?.spilled() else { return Ok(()) };
-        let found = spilled.find(&spilled.encode_keys(keys)?, wanted)?;
-        // A key may be sought more than once, and is one row all the same.
-        let (mut rows, mut first) = (Vec::with_capacity(found.len()), HashMap::new());
-        for row in &found {
-            let at = *first.entry(row.place).or_insert(rows.len());
-            if at == rows.len() {
-                rows.push(row.bytes.as_slice());
-            }
-            places[row.probe as usize] = Some((batches.len(), at));
+/// Looks for keys of one bucket, given by hash and position, among its rows on disk.
+fn locate_on_disk(
+    spilled: &Spilled,
+    keys: &[ArrayRef],
+    wanted: Vec<(u64, u32)>,
+    batches: &mut Vec<RecordBatch>,
+    places: &mut [Option<(usize, usize)>],
+) -> Result<()> {
+    let found = spilled.find(&spilled.encode_keys(keys)?, wanted)?;
+    // A key may be sought more than once, and is one row all the same.
+    let (mut rows, mut first) = (Vec::with_capacity(found.len()), HashMap::new());
+    for row in &found {
+        let at = *first.entry(row.place).or_insert(rows.len());
+        if at == rows.len() {
+            rows.push(row.bytes.as_slice());
         }
-        if !rows.is_empty() {
-            batches.push(spilled.decode(rows)?);
-        }
-        Ok(())
+        places[row.probe as usize] = Some((batches.len(), at));
     }
+    if !rows.is_empty() {
+        batches.push(spilled.decode(rows)?);
+    }
+    Ok(())
 }
