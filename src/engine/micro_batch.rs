@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::RecordBatch;
+
 use super::assemble::{Brings, Stage};
+use super::ledger::Account;
 use super::query::{Query, StepReport};
 use super::report::{Durations, Given, Operated, Ran, report};
 use super::steps::Step;
@@ -11,6 +14,7 @@ use crate::batch::{BatchId, Rows};
 use crate::checkpoint::{Commit, Offsets};
 use crate::error::{Error, Kind, Result};
 use crate::operators::Watermarks;
+use crate::share::both;
 use crate::sources::{Admit, BadRecord, SourceRead};
 use crate::state::StateStore;
 use crate::time::{Millis, Stopwatch};
@@ -65,7 +69,8 @@ impl Query {
         let (mut operated, rows) = self.compute(watermarks)?;
         let seen = self.advance_watermark(batch, &reads)?;
         self.warn_of_future(batch, &offsets, seen);
-        let (account, rejected) = self.account(batch, &offsets, &reads, &operated, late_ms)?;
+        let (account, rejected) =
+            self.account_and_encode(batch, &offsets, &reads, &operated, late_ms)?;
         self.clear_slots();
         for step in [Step::EventTime, Step::Quality, Step::Operate] {
             self.took_effect(step, batch)?;
@@ -133,6 +138,30 @@ impl Query {
             next_watermark_ms: commit.next_batch_watermark_ms,
             raised: offsets.raised,
         }))
+    }
+
+    /// What became of each row; the changes of a large batch are encoded meanwhile.
+    fn account_and_encode(
+        &mut self,
+        batch: BatchId,
+        offsets: &Offsets,
+        reads: &[SourceRead],
+        operated: &[Operated],
+        late_ms: Millis,
+    ) -> Result<(Account, Option<RecordBatch>)> {
+        /// Fewer rows than this are encoded before a thread has started.
+        const LARGE: u64 = 20_000;
+        if !self.states.iter().flatten().any(|state| state.changed_rows() >= LARGE) {
+            return self.account(batch, offsets, reads, operated, late_ms);
+        }
+        let mut states = std::mem::take(&mut self.states);
+        let (account, encoded) = both(
+            || self.account(batch, offsets, reads, operated, late_ms),
+            || states.iter_mut().flatten().try_for_each(StateStore::encode),
+        );
+        self.states = states;
+        encoded?;
+        account
     }
 
     fn get_ready_after(&mut self, batch: BatchId, ticks: Millis, offsets: &Offsets) -> Result<()> {
