@@ -218,8 +218,17 @@ impl Unique {
             _ if rows == 0 => return Vec::new(),
             _ => return vec![(None, (0..rows as u32).collect())],
         };
-        let first = self.timed.range(..=oldest).next_back().map_or(oldest, |(&least, _)| least);
-        let least: Vec<i64> = self.timed.range(first..=newest).map(|(&least, _)| least).collect();
+        let of = |time: i64| self.timed.range(..=time).next_back().map(|(&least, _)| least);
+        // Those that the rows may belong to; of very many buckets those that they do.
+        let mut least: Vec<i64> = match rows < self.timed.len() {
+            true => times.into_iter().flatten().flatten().filter_map(of).collect(),
+            false => {
+                let first = of(oldest).unwrap_or(oldest);
+                self.timed.range(first..=newest).map(|(&least, _)| least).collect()
+            }
+        };
+        least.sort_unstable();
+        least.dedup();
         // Group 0 is before the first bucket, the last one is that of the rows without a time.
         let mut groups: Vec<Vec<u32>> = vec![Vec::new(); least.len() + 2];
         let mut recent = 0;
