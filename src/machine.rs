@@ -1,4 +1,4 @@
-//! What the machine has: the one place that asks.
+//! What the machine has, and how its memory is given back: the one place that asks.
 
 use std::fs;
 use std::path::Path;
@@ -14,6 +14,25 @@ pub fn memory_bytes() -> Option<u64> {
         all.into_iter().chain(group_limit(Path::new("/sys/fs/cgroup"), &groups)).min()
     })
 }
+
+/// Has every buffer of a megabyte or more given back to the machine as soon as it is let go. To be called
+/// before there are other threads.
+///
+/// glibc begins so, but raises the size with each such buffer that is let go, up to 32 MB, and what is
+/// smaller it keeps for the thread that had it. Rows come in buffers of just these sizes, on several
+/// threads: with 256 MB of state a process held a third more than it needed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub fn give_back_large_buffers() {
+    // SAFETY: sets a number of the allocator, and touches no memory of ours.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 1024 * 1024);
+    }
+}
+
+/// Other allocators are left as they are.
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+pub fn give_back_large_buffers() {}
 
 /// `MemTotal:       24681996 kB`.
 fn total(meminfo: &str) -> Option<u64> {

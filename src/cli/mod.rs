@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::{Error, Result};
+use crate::machine;
 
 /// What was typed.
 #[derive(Parser)]
@@ -133,6 +134,7 @@ impl ProjectFolder {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    machine::give_back_large_buffers();
     let arguments = Arguments::parse();
     listen_to_warnings();
     let result = fault::plan_from_environment().and_then(|()| arguments.command.run());
