@@ -63,10 +63,7 @@ def run_part(options, part):
 def bad_files(options):
     """The part about files as people drop them."""
     total = Figures("bad_files")
-    try:
-        found = importlib.import_module("bad_files").main(options.program, options.short)
-    except ModuleNotFoundError:
-        return None
+    found = importlib.import_module("bad_files").main(options.program, options.short)
     for name, value in found.items():
         if isinstance(value, int):
             total.add(name, value)
@@ -127,6 +124,12 @@ def report_of(options, parts, seconds):
     }
 
 
+def write(options, report):
+    if options.report:
+        with open(options.report, "w") as file:
+            json.dump(report, file, indent=1)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=os.path.abspath)
@@ -146,10 +149,10 @@ def main():
         part, *words = options.case.split("/")
         parts[part] = run_case(options.program, part, words)
     else:
-        for part in options.part or PARTS:
-            parts[part] = run_part(options, part)
-        if not options.part:
-            parts |= {"bad_files": about for about in [bad_files(options)] if about}
+        for part in options.part or [*PARTS, "bad_files"]:
+            parts[part] = bad_files(options) if part == "bad_files" else run_part(options, part)
+            # What was found is kept, should the next part be interrupted.
+            write(options, report_of(options, parts, time.monotonic() - started))
     report = report_of(options, parts, time.monotonic() - started)
     show(report)
     for about in parts.values():
@@ -157,9 +160,7 @@ def main():
             print(f"wrong: {problem}")
         for folder, case in about.kept[:10]:
             print(f"kept {folder}; again: {sys.argv[0]} {options.program} --case '{case}'")
-    if options.report:
-        with open(options.report, "w") as file:
-            json.dump(report, file, indent=1)
+    write(options, report)
     sys.exit(any(about.problems for about in parts.values()))
 
 
