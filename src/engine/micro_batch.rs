@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
-
 use super::assemble::{Brings, Stage};
-use super::ledger::Account;
 use super::query::{Query, StepReport};
 use super::report::{Durations, Given, Operated, Ran, report};
 use super::steps::Step;
@@ -70,7 +67,7 @@ impl Query {
         let seen = self.advance_watermark(batch, &reads)?;
         self.warn_of_future(batch, &offsets, seen);
         let (account, rejected) =
-            self.account_and_encode(batch, &offsets, &reads, &operated, late_ms)?;
+            self.encode_beside(|query| query.account(batch, &offsets, &reads, &operated, late_ms))?;
         self.clear_slots();
         for step in [Step::EventTime, Step::Quality, Step::Operate] {
             self.took_effect(step, batch)?;
@@ -140,28 +137,19 @@ impl Query {
         }))
     }
 
-    /// What became of each row; the changes of a large batch are encoded meanwhile.
-    fn account_and_encode(
-        &mut self,
-        batch: BatchId,
-        offsets: &Offsets,
-        reads: &[SourceRead],
-        operated: &[Operated],
-        late_ms: Millis,
-    ) -> Result<(Account, Option<RecordBatch>)> {
+    /// Does some work, and encodes the changes of a large batch meanwhile.
+    fn encode_beside<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         /// Fewer rows than this are encoded before a thread has started.
         const LARGE: u64 = 20_000;
         if !self.states.iter().flatten().any(|state| state.changed_rows() >= LARGE) {
-            return self.account(batch, offsets, reads, operated, late_ms);
+            return work(self);
         }
         let mut states = std::mem::take(&mut self.states);
-        let (account, encoded) = both(
-            || self.account(batch, offsets, reads, operated, late_ms),
-            || states.iter_mut().flatten().try_for_each(StateStore::encode),
-        );
+        let encode = || states.iter_mut().flatten().try_for_each(StateStore::encode);
+        let (done, encoded) = both(|| work(self), encode);
         self.states = states;
         encoded?;
-        account
+        done
     }
 
     fn get_ready_after(&mut self, batch: BatchId, ticks: Millis, offsets: &Offsets) -> Result<()> {

@@ -32,7 +32,7 @@ use super::options::{Options, Rule};
 use super::taken::{Taken, read_exactly, taken_files};
 use super::{Admit, Place, Source, SourceRead, Take, Watched, whole};
 use crate::error::{Error, Result};
-use crate::share::share;
+use crate::share::{both, share};
 use crate::time::SharedClock;
 
 /// Spark's options of a folder that is read as a stream and what becomes of them here.
@@ -127,12 +127,7 @@ impl FileSource {
         if first.is_empty() || second.is_empty() {
             return reading.files(files, one);
         }
-        let (first, second) = std::thread::scope(|scope| {
-            let second = scope.spawn(|| reading.files(second, two));
-            let first = reading.files(first, one);
-            let died = || Err(Error::internal("a thread that decodes files died"));
-            (first, second.join().unwrap_or_else(|_| died()))
-        });
+        let (first, second) = both(|| reading.files(first, one), || reading.files(second, two));
         let (mut first, second) = (first?, second?);
         first.append(second);
         Ok(first)

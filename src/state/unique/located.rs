@@ -23,8 +23,7 @@ impl Unique {
     pub(in crate::state) fn get(&self, keys: &[ArrayRef]) -> Result<RecordBatch> {
         let count = keys.first().map_or(1, |column| column.len());
         let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
-        let hashes = key::hashes(&keys, count)?;
-        let Located { batches, places } = self.locate(&keys, &hashes)?;
+        let Located { batches, places } = self.locate(&keys, count)?;
         let mut seen = HashSet::new();
         let picked: Vec<(usize, usize)> =
             places.into_iter().flatten().filter(|place| seen.insert(*place)).collect();
@@ -42,8 +41,7 @@ impl Unique {
         column: usize,
     ) -> Result<ArrayRef> {
         let keys: Vec<ArrayRef> = keys.iter().map(key::normalise).collect();
-        let hashes = key::hashes(&keys, count)?;
-        let Located { batches, places } = self.locate(&keys, &hashes)?;
+        let Located { batches, places } = self.locate(&keys, count)?;
         // Number 0 stands for what is not there.
         let nothing = new_null_array(self.schema.field(column).data_type(), 1);
         let mut values: Vec<&dyn Array> = vec![&nothing];
@@ -55,10 +53,10 @@ impl Unique {
         Ok(interleave(&values, &picked)?)
     }
 
-    fn locate(&self, keys: &[ArrayRef], hashes: &[u64]) -> Result<Located> {
-        let times = self.times(keys)?;
-        let (mut batches, mut places) = (Vec::new(), vec![None; hashes.len()]);
-        for (name, picks) in self.by_bucket(times.as_ref(), hashes.len()) {
+    fn locate(&self, keys: &[ArrayRef], count: usize) -> Result<Located> {
+        let (hashes, times) = (key::hashes(keys, count)?, self.times(keys)?);
+        let (mut batches, mut places) = (Vec::new(), vec![None; count]);
+        for (name, picks) in self.by_bucket(times.as_ref(), count) {
             let bucket = self.bucket(name)?;
             let mut lookup = bucket.lookup(keys);
             let mut of_segments: HashMap<u32, usize> = HashMap::new();
