@@ -11,19 +11,34 @@ use std::sync::{Mutex, PoisonError};
 ///
 /// Where the work does.
 pub fn share<I: Send, T: Send>(items: Vec<I>, work: impl Fn(I) -> T + Sync) -> Vec<T> {
+    share_with(&mut [(), ()], items, |(), item| work(item))
+}
+
+/// As [`share`], where the work needs a tool that only one thread can use at a time: there are two.
+/// The items are taken in their order, the next one by whoever is free.
+///
+/// # Panics
+///
+/// Where the work does.
+pub fn share_with<W: Send, I: Send, T: Send>(
+    tools: &mut [W; 2],
+    items: Vec<I>,
+    work: impl Fn(&mut W, I) -> T + Sync,
+) -> Vec<T> {
+    let [one, two] = tools;
     if items.len() < 2 {
-        return items.into_iter().map(work).collect();
+        return items.into_iter().map(|item| work(one, item)).collect();
     }
     let left = Mutex::new(items.into_iter().enumerate());
     let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
-    let take = || {
+    let take = |tool: &mut W| {
         let mut done = Vec::new();
         while let Some((at, item)) = next() {
-            done.push((at, work(item)));
+            done.push((at, work(tool, item)));
         }
         done
     };
-    let (mut done, others) = both(take, take);
+    let (mut done, others) = both(|| take(one), || take(two));
     done.extend(others);
     done.sort_unstable_by_key(|(at, _)| *at);
     done.into_iter().map(|(_, done)| done).collect()

@@ -32,7 +32,7 @@ use super::options::{Options, Rule};
 use super::taken::{Taken, read_exactly, taken_files};
 use super::{Admit, Place, Source, SourceRead, Take, Watched, whole};
 use crate::error::{Error, Result};
-use crate::share::{both, share};
+use crate::share::{share, share_with};
 use crate::time::SharedClock;
 
 /// Spark's options of a folder that is read as a stream and what becomes of them here.
@@ -47,8 +47,12 @@ pub(super) fn options() -> Vec<(&'static str, Rule)> {
     [OWN, rules::OPTIONS, clean::OPTIONS].concat()
 }
 
-/// Threads that decode the files of one batch.
-const THREADS: usize = 2;
+/// Into how many parts the files of a large batch are cut at most: so many that neither of the two
+/// threads that decode them waits long for the other.
+const PARTS: u64 = 16;
+
+/// Of so many bytes a part is worth its own [`SourceRead`].
+const PART: u64 = 4 << 20;
 
 /// A folder of files, read as a stream.
 pub struct FileSource {
@@ -59,7 +63,8 @@ pub struct FileSource {
     /// All columns of the table, and behind them the hidden one that tells about the file.
     schema: SchemaRef,
     format: Format,
-    readers: Vec<Reader>,
+    /// One for each thread that decodes.
+    readers: [Reader; 2],
     constants: Constants,
     backlog: Backlog,
     cleaner: Option<Cleaner>,
@@ -86,31 +91,22 @@ impl FileSource {
         check_folder(&project.join(&folder), path)?;
         let cleaner = Cleaner::from_options(&options, project, &folder)?;
         let schema = constants::with_hidden(&nullable(&schema));
-        let mut source = Self {
+        let of_table = Constants::new(constants::without_hidden(&schema), partitions);
+        Ok(Self {
             project: project.to_owned(),
             backlog: Backlog::new(project.join(&folder), path.to_owned(), rules),
             folder,
             shown: path.to_owned(),
-            constants: Constants::new(schema.clone(), partitions),
+            readers: readers(&format, &schema, &of_table)?,
+            constants: of_table,
             schema,
             format,
-            readers: Vec::new(),
             cleaner,
             leaves: Leaves {
                 missing: options.flag("ignoreMissingFiles", false)?,
                 corrupt: options.flag("ignoreCorruptFiles", false)?,
             },
-        };
-        source.make_readers(constants::without_hidden(&source.schema))?;
-        Ok(source)
-    }
-
-    fn make_readers(&mut self, schema: SchemaRef) -> Result<()> {
-        self.constants = Constants::new(schema, self.constants.partitions());
-        let full = constants::without_hidden(&self.schema);
-        let reader = |_| self.format.reader(&full, self.constants.of_files.clone());
-        self.readers = (0..THREADS).map(reader).collect::<Result<_>>()?;
-        Ok(())
+        })
     }
 
     fn decode(&mut self, files: &[Taken]) -> Result<SourceRead> {
@@ -120,17 +116,14 @@ impl FileSource {
             constants: &self.constants,
             leaves: self.leaves,
         };
-        let (first, second) = files.split_at(half(files));
-        let [one, two, ..] = self.readers.as_mut_slice() else {
-            return Err(Error::internal("a file source has two readers"));
-        };
-        if first.is_empty() || second.is_empty() {
-            return reading.files(files, one);
+        let reads = share_with(&mut self.readers, parts(files), |reader, files| {
+            reading.files(files, reader)
+        });
+        let mut all = SourceRead::default();
+        for read in reads {
+            all.append(read?);
         }
-        let (first, second) = both(|| reading.files(first, one), || reading.files(second, two));
-        let (mut first, second) = (first?, second?);
-        first.append(second);
-        Ok(first)
+        Ok(all)
     }
 }
 
@@ -146,7 +139,9 @@ impl Source for FileSource {
     fn project(&mut self, columns: &[usize]) -> Result<()> {
         let projected: SchemaRef = self.schema.project(columns)?.into();
         self.format.check_read(&projected)?;
-        self.make_readers(projected)
+        self.constants = Constants::new(projected, self.constants.partitions());
+        self.readers = readers(&self.format, &self.schema, &self.constants)?;
+        Ok(())
     }
 
     fn freeze(&mut self) -> Result<()> {
@@ -267,17 +262,33 @@ pub(super) fn files_of(project: &Path, path: &str, options: &Options) -> Result<
     Ok(found.into_iter().map(|found| folder.join(found.name)).collect())
 }
 
-/// Where to part the files so that both parts have about the same size.
-fn half(files: &[Taken]) -> usize {
-    let all: u64 = files.iter().map(|file| file.size + 1).sum();
+/// The files of a batch in parts of about the same size, in their order: two, or more of a large
+/// batch. They follow from the files alone, so that a batch that is run again is cut in the same places,
+/// and sums of floating-point numbers are added in the same order.
+fn parts(files: &[Taken]) -> Vec<&[Taken]> {
+    let size = |file: &Taken| file.size + 1;
+    let all: u64 = files.iter().map(size).sum();
+    let count = (all / PART).clamp(2, PARTS);
     let mut before = 0;
-    files
-        .iter()
-        .position(|file| {
-            before += file.size + 1;
-            before * 2 >= all
-        })
-        .map_or(0, |at| (at + 1).min(files.len() - 1))
+    let mut part_of = |file: &Taken| {
+        let middle = before + size(file) / 2;
+        before += size(file);
+        middle * count / all
+    };
+    let numbered: Vec<u64> = files.iter().map(&mut part_of).collect();
+    let mut end = 0;
+    let part = |part: &[u64]| {
+        end += part.len();
+        &files[end - part.len()..end]
+    };
+    numbered.chunk_by(|one, next| one == next).map(part).collect()
+}
+
+/// What decodes the files of a folder: `schema` is all its columns.
+fn readers(format: &Format, schema: &SchemaRef, constants: &Constants) -> Result<[Reader; 2]> {
+    let full = constants::without_hidden(schema);
+    let reader = || format.reader(&full, constants.of_files.clone());
+    Ok([reader()?, reader()?])
 }
 
 #[cfg(test)]

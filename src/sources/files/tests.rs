@@ -542,3 +542,19 @@ fn partitions_of_different_columns_are_refused() {
     assert_eq!(error.condition(), "CONFLICTING_PARTITION_COLUMN_NAMES");
     assert_eq!(step(&mut folder.open(&[("recursiveFileLookup", "true")])).len(), 2);
 }
+
+#[test]
+fn the_files_of_a_batch_are_cut_into_parts_of_like_size() {
+    let parts_of = |sizes: &[u64]| -> Vec<Vec<u64>> {
+        let file = |size: &u64| Taken { path: "f".into(), size: *size, mtime: 0, identity: None };
+        let files: Vec<Taken> = sizes.iter().map(file).collect();
+        parts(&files).into_iter().map(|part| part.iter().map(|file| file.size).collect()).collect()
+    };
+    assert!(parts_of(&[]).is_empty());
+    assert_eq!(parts_of(&[0]), [[0]]);
+    assert_eq!(parts_of(&[0, 0, 0, 0]), [[0, 0], [0, 0]]);
+    assert_eq!(parts_of(&[10, 10, 1000]), [vec![10, 10], vec![1000]]);
+    assert_eq!(parts_of(&[1000, 10, 10]), [vec![1000], vec![10, 10]]);
+    assert_eq!(parts_of(&[PART; 5]), [[PART]; 5]);
+    assert_eq!(parts_of(&[PART; 96]), [[PART; 6]; 16]);
+}
