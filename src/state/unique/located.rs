@@ -73,7 +73,7 @@ impl Unique {
                 }
                 places[row as usize] = Some((number, place.row as usize));
             }
-            if let Some(spilled) = bucket.spilled() {
+            if let Some(spilled) = bucket.spilled().filter(|_| !not_in_memory.is_empty()) {
                 locate_on_disk(spilled, keys, not_in_memory, &mut batches, &mut places)?;
             }
         }
