@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::parquet;
 use crate::error::{Error, Result};
+use crate::plan;
 
 /// The version of a table, from 0.
 pub(super) type Version = u64;
@@ -177,7 +178,7 @@ impl DeltaLog {
             }
             builder.load().await
         };
-        let table = wait_for(load)?.map_err(|e| Error::from(e).context(&self.shown))?;
+        let table = plan::wait(load)?.map_err(|e| Error::from(e).context(&self.shown))?;
         let state = table.snapshot()?;
         self.check_configuration(|name| state.metadata().configuration().get(name).cloned())?;
         let mut files: Vec<_> = state
@@ -314,21 +315,6 @@ fn resolved(path: &str) -> PathBuf {
         }
     }
     super::taken::path_from_bytes(bytes).unwrap_or_default()
-}
-
-/// Waits for what deltalake does, on a thread of its own: the caller may itself be on a thread of
-/// an async runtime, where waiting is not allowed.
-fn wait_for<T: Send>(work: impl Future<Output = T> + Send) -> Result<T> {
-    let run = || -> Result<T> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|e| {
-            Error::storage("IO_ERROR", format!("cannot start a runtime: {e}"))
-                .hint("are there too many threads or open files?")
-        })?;
-        Ok(runtime.block_on(work))
-    };
-    let died = || Err(Error::internal("a thread that reads a Delta log died"));
-    std::thread::scope(|scope| scope.spawn(run).join().unwrap_or_else(|_| died()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ import os
 import random
 
 import judge
+import oracle
 import workloads
 from figures import Figures
 from program import Project
@@ -97,7 +98,7 @@ class Damage:
                 self.figures.wrong(f"{inside}: the file is not named: {life.err[-500:]}")
         elif life.code != 0:
             self.figures.wrong(f"{inside}: exit code {life.code}: {life.err[-500:]}")
-        elif self.is_in_the_newest(inside):
+        elif self.is_in_the_newest(inside) and self.is_seen(path, bad):
             self.figures.wrong(f"{inside}: other rows than the table holds were taken for the same")
         if self.figures.problems:
             self.figures.kept.append((other.folder, self.figures.case))
@@ -110,6 +111,18 @@ class Damage:
         decided = newest(glob.glob(f"{folder}/checkpoints/*/offsets/*"))
         with open(decided[-1], "rb") as file:
             return inside.encode() in file.read() and self.project.workload.name == "pass"
+
+    def is_seen(self, path, bad):
+        """Whether the result has other rows with the file as it is now: the query may let none of them through."""
+        query, results = self.project.workload.queries[0], []
+        other = path + ".bad"
+        with open(other, "wb") as file:
+            file.write(bad)
+        for name in (path, other):
+            rows = list(oracle.file_rows(self.project.folder, os.path.relpath(name, self.project.folder), len(bad), query.reads))
+            results.append(query.verdict([oracle.Batch(0, None, [rows])]).rows)
+        os.unlink(other)
+        return results[0] != results[1]
 
 
 def newest(paths):

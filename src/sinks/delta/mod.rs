@@ -489,7 +489,9 @@ fn wait_for<T: Send>(work: impl Future<Output = T> + Send) -> Result<T> {
                 .worker_threads(2)
                 .enable_all()
                 .build()
-                .map_err(|e| Error::internal(format!("no async runtime could be made: {e}")))?;
+                .map_err(|e| {
+                    Error::storage("CANNOT_START_THREADS", format!("cannot start threads: {e}"))
+                })?;
             Ok(runtime.block_on(work))
         });
         thread.join().map_err(|_| failed())?
