@@ -20,16 +20,20 @@ use crate::error::{Error, Result};
 /// The threads on which plans run, shared by all queries of the process.
 fn runtime() -> Result<&'static Runtime> {
     static RUNTIME: OnceLock<std::io::Result<Runtime>> = OnceLock::new();
-    RUNTIME
-        .get_or_init(|| {
-            Builder::new_multi_thread()
-                .worker_threads(2)
-                .thread_name("strandline-plan")
-                .enable_all()
-                .build()
-        })
-        .as_ref()
-        .map_err(|e| Error::storage("CANNOT_START_THREADS", format!("cannot start threads: {e}")))
+    RUNTIME.get_or_init(start).as_ref().map_err(cannot_start)
+}
+
+/// Several workers, because deltalake's engine makes a thread for each call where there is only one.
+fn start() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("strandline-plan")
+        .enable_all()
+        .build()
+}
+
+fn cannot_start(e: &std::io::Error) -> Error {
+    Error::storage("CANNOT_START_THREADS", format!("cannot start threads: {e}"))
 }
 
 /// Waits for a future. May be called from inside an asynchronous program as well: there the waiting
@@ -44,6 +48,17 @@ pub fn wait<T: Send>(future: impl Future<Output = T> + Send) -> Result<T> {
             .spawn(|| runtime.block_on(future))
             .join()
             .map_err(|_| Error::internal("a thread that ran a plan panicked"))
+    })
+}
+
+/// Waits for a future as [`wait`] does, on threads of its own: for long work, behind which no plan is to
+/// wait.
+pub fn wait_apart<T: Send>(future: impl Future<Output = T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        scope
+            .spawn(|| Ok(start().map_err(|e| cannot_start(&e))?.block_on(future)))
+            .join()
+            .unwrap_or_else(|_| Err(Error::internal("a thread apart from the plans panicked")))
     })
 }
 

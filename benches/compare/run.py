@@ -128,10 +128,10 @@ def long(a):
 
 def recovery(a):
     """The start over a gigabyte of state and a long history."""
-    count, groups = max(1000, round(10000 * a.scale)), max(500_000, round(16_000_000 * a.scale))
+    count, parts = max(1000, round(10000 * a.scale)), max(1, round(32 * a.scale))
     small = a.input("half", count, 100)
     with Project(a.program, HELD.pipeline("input", ", maxFilesPerTrigger '1'")) as project:
-        for part in range(groups // 500_000):
+        for part in range(parts):
             keyed(project.path(f"input/a{part:03}.json"), 500_000, part * 500_000)
         for file in os.listdir(small):
             shutil.copy2(os.path.join(small, file), project.path("input", file))
@@ -139,7 +139,7 @@ def recovery(a):
         state = sum(os.path.getsize(os.path.join(at, name)) for at, _, names in os.walk(project.path("checkpoints")) for name in names)
         rests = [project.run() for _ in range(a.runs)]
     seconds, memory = median([rest.seconds for rest in rests]), median([rest.megabytes for rest in rests])
-    row("", f"start over {count + groups // 500_000} batches and {(groups // 500_000 * 500_000 + count * 98) / 1e6:.0f} million groups, nothing new",
+    row("", f"start over {count + parts} batches and {(parts * 500_000 + count * 98) / 1e6:.0f} million groups, nothing new",
         f"{seconds:.1f} s, {memory:.0f} MB in memory, {state / 1e6:.0f} MB on disk")
 
 

@@ -94,8 +94,8 @@ class Trouble:
     def __init__(self, program, name, figures, folder=None):
         self.project, self.figures = fresh(program, name, folder=folder), figures
 
-    def said(self, life, what, causes, codes=(0, 14, 15)):
-        """Whether a run that met the fault has behaved. A thread that cannot be started has no path."""
+    def said(self, life, what, causes, codes=(0, 14, 15), without_path=()):
+        """Whether a run that met the fault has behaved. `without_path`: conditions that concern no file."""
         self.figures.add("io error runs")
         complaint = life.err[life.err.find("error:"):] if "error:" in life.err else life.err
         words = without_breaks(complaint)
@@ -105,7 +105,7 @@ class Trouble:
             self.figures.wrong(f"{what}: exit code {life.code}: {complaint[-500:]}")
         elif life.code and not any(without_breaks(cause) in words for cause in causes):
             self.figures.wrong(f"{what}: the cause is not named: {complaint[-500:]}")
-        elif life.code and not any(name in words for name in (self.project.folder, "checkpoints", "data", "input", "CANNOT_START_THREADS")):
+        elif life.code and not any(name in words for name in (self.project.folder, "checkpoints", "data", "input", *without_path)):
             self.figures.wrong(f"{what}: no path is named: {complaint[-500:]}")
         self.figures.add("survived" if life.code == 0 else "refused")
         wrong = judge.quick(self.project.folder, self.project.workload, self.project.promised)
@@ -167,7 +167,7 @@ def few_descriptors(program, way, name, words, figures):
     if life.code == 127:
         figures.add("the loader had too few descriptors")
     else:
-        trouble.said(life, f"ulimit -n {limit}", [CAUSES["EMFILE"]])
+        trouble.said(life, f"ulimit -n {limit}", [CAUSES["EMFILE"]], without_path=["CANNOT_START_THREADS"])
     trouble.and_then(f"ulimit -n {limit}")
     return figures.close(trouble.project)
 

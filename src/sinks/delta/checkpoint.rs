@@ -8,9 +8,9 @@
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use super::wait_for;
 use crate::durable::{self, Disk};
 use crate::error::{Error, Result};
+use crate::plan;
 
 /// Writes checkpoints of one table in the background.
 pub(super) struct Checkpoints {
@@ -83,7 +83,7 @@ impl Drop for Checkpoints {
 
 fn write(disk: Disk, table: &Path, version: u64) -> Result<()> {
     let uri = table.to_string_lossy();
-    wait_for(async {
+    plan::wait_apart(async {
         let url = deltalake::ensure_table_uri(uri)?;
         let table = deltalake::open_table_with_version(url, version).await?;
         deltalake::checkpoints::create_checkpoint(&table, None).await

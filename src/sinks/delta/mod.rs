@@ -37,7 +37,6 @@ mod tail;
 mod upsert;
 pub mod written;
 
-use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
@@ -474,28 +473,6 @@ fn batch_changed(table: &Path, held: &Ours, was: &str, is: &str) -> Error {
         "bring back what the batch has read as it was, then start again; or leave the table as it is \
          and go on with `strandline checkpoint repair CHECKPOINT --accept-sink`",
     )
-}
-
-/// Runs a piece of deltalake's async code to its end.
-///
-/// On a thread and a runtime of its own, because the caller may itself stand inside a runtime,
-/// where nothing may block. Never on the path of a commit. Several workers, because deltalake's
-/// engine makes a thread for each call where there is only one.
-fn wait_for<T: Send>(work: impl Future<Output = T> + Send) -> Result<T> {
-    let failed = || Error::internal("a thread for Delta's log ended in a panic");
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .enable_all()
-                .build()
-                .map_err(|e| {
-                    Error::storage("CANNOT_START_THREADS", format!("cannot start threads: {e}"))
-                })?;
-            Ok(runtime.block_on(work))
-        });
-        thread.join().map_err(|_| failed())?
-    })
 }
 
 #[cfg(test)]

@@ -12,14 +12,15 @@ use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::{Action, StructType, new_metadata};
 use serde_json::{Value, json};
 
+use super::Expected;
 use super::entry::{commit_info, joined, json_of};
 use super::heal;
 use super::log::{LiveFile, Log, commit_path, deletion_vector, restored};
 use super::tail::{Ours, Tail};
-use super::{Expected, wait_for};
 use crate::batch::BatchId;
 use crate::durable::Disk;
 use crate::error::{Error, Result};
+use crate::plan;
 use crate::sinks::OutputMode;
 
 /// What a program must know to write into a table without breaking it. A table of ours asks for
@@ -145,7 +146,7 @@ pub(super) fn find(disk: Disk, path: &Path, app_id: &str, mode: OutputMode) -> R
         return Err(missing(path));
     };
     let in_tail = tail.ours.is_some() || tail.checkpoint.is_none();
-    let (table, earlier) = wait_for(async {
+    let (table, earlier) = plan::wait_apart(async {
         let url = deltalake::ensure_table_uri(uri)?;
         let table = deltalake::open_table_with_version(url, tail.version).await?;
         // Of the very version that is committed on: who commits in between is met by the commit.
