@@ -234,14 +234,18 @@ impl Query {
     /// Fills the slots; gives what each stream gave, without the rows, and the bad lines of still
     /// tables.
     fn read(&mut self, offsets: &Offsets) -> Result<(Vec<SourceRead>, Vec<BadRecord>)> {
-        let (mut reads, mut bad) = (vec![], vec![]);
+        let (mut reads, mut bad): (Vec<SourceRead>, _) = (vec![], vec![]);
+        let take_of = |number: usize| offsets.sources.get(number).and_then(Option::as_ref);
         for (number, stream) in self.streams.iter_mut().enumerate() {
-            let mut read = match offsets.sources.get(number).and_then(Option::as_ref) {
-                Some(take) => stream.source.read(take)?,
-                None => SourceRead::default(),
-            };
+            let twin = stream.twin.filter(|&twin| take_of(twin) == take_of(number));
+            reads.push(match (take_of(number), twin) {
+                (None, _) => SourceRead::default(),
+                (Some(_), Some(twin)) => reads[twin].clone(),
+                (Some(take), None) => stream.source.read(take)?,
+            });
+        }
+        for (stream, read) in self.streams.iter().zip(&mut reads) {
             stream.slot.fill(std::mem::take(&mut read.batches));
-            reads.push(read);
         }
         for still in &mut self.stills {
             if !still.filled || still.table.changed() {

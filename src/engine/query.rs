@@ -169,6 +169,8 @@ pub(super) struct Stream {
     pub(super) source: Box<dyn Source>,
     pub(super) slot: crate::batch::Slot,
     pub(super) last: Option<Take>,
+    /// A stream before this one that reads the same of what both take: a join of a table with itself.
+    pub(super) twin: Option<usize>,
 }
 
 /// A still table, and where its rows go.
@@ -360,7 +362,11 @@ fn join_origins(
                 }
                 let last = history.into_iter().next_back();
                 let name = plan.reads[read].table.clone();
-                streams.push(Stream { name, source, slot: input.slot.clone(), last });
+                let reads_as = source.reads_as();
+                let is_twin =
+                    |stream: &Stream| reads_as.is_some() && stream.source.reads_as() == reads_as;
+                let twin = streams.iter().position(is_twin);
+                streams.push(Stream { name, source, slot: input.slot.clone(), last, twin });
             }
             Origin::Still(table) => stills.push(Still {
                 name: plan.reads[read].table.clone(),

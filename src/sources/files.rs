@@ -69,6 +69,9 @@ pub struct FileSource {
     backlog: Backlog,
     cleaner: Option<Cleaner>,
     leaves: Leaves,
+    /// The table as it was declared, and the columns that are read of it.
+    declared: String,
+    columns: Option<Vec<usize>>,
 }
 
 impl FileSource {
@@ -82,6 +85,7 @@ impl FileSource {
         schema: SchemaRef,
         options: &[(String, String)],
     ) -> Result<Self> {
+        let declared = format!("{format} {path:?} {options:?} {schema:?}");
         let (format, options) = Format::from_options(format, options, &self::options())?;
         format.check(&schema)?;
         let mut rules = Rules::from_options(&options, format.complete_end())?;
@@ -106,6 +110,8 @@ impl FileSource {
                 missing: options.flag("ignoreMissingFiles", false)?,
                 corrupt: options.flag("ignoreCorruptFiles", false)?,
             },
+            declared,
+            columns: None,
         })
     }
 
@@ -141,6 +147,7 @@ impl Source for FileSource {
         self.format.check_read(&projected)?;
         self.constants = Constants::new(projected, self.constants.partitions());
         self.readers = readers(&self.format, &self.schema, &self.constants)?;
+        self.columns = Some(columns.to_vec());
         Ok(())
     }
 
@@ -179,6 +186,10 @@ impl Source for FileSource {
             self.readers.iter_mut().for_each(Reader::clear);
         }
         read
+    }
+
+    fn reads_as(&self) -> Option<String> {
+        Some(format!("{} {:?}", self.declared, self.columns))
     }
 
     fn whole_rows(&mut self, take: &Take, places: &[Place]) -> Result<Vec<Option<String>>> {

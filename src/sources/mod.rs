@@ -161,6 +161,12 @@ pub trait Source: Send {
     /// Reads what a batch took.
     fn read(&mut self, take: &Take) -> Result<SourceRead>;
 
+    /// All that the rows of a take depend on besides the take: of two sources that say the same, one
+    /// can read for both. `None`: that is not known.
+    fn reads_as(&self) -> Option<String> {
+        None
+    }
+
     /// The rows at these places of a take, whole and as JSON, whatever columns were asked for: a
     /// line of JSON as it is. In the order of `places`; `None` where there is none.
     fn whole_rows(&mut self, take: &Take, places: &[Place]) -> Result<Vec<Option<String>>>;
