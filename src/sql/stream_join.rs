@@ -151,25 +151,29 @@ impl StreamJoin {
         self.own.iter().flatten().chain(&self.residual)
     }
 
-    /// How far apart in time two rows that match can be, by the columns `times` of the two inputs.
-    pub fn band(&self, join: &Join, times: [usize; 2]) -> TimeBand {
+    /// How far apart in time two rows that match can be, by the columns `times` of the two inputs. Conditions
+    /// that say nothing else are no longer among the residual ones.
+    pub fn take_band(&mut self, join: &Join, times: [usize; 2]) -> TimeBand {
         let (left, right) = (join.left.schema().as_ref(), join.right.schema().as_ref());
-        let (mut least, mut most): TimeBand = (None, None);
-        for bound in self.residual.iter().flat_map(|conjunct| bounds(conjunct, left, right)) {
-            let Some(other) = &bound.other else { continue };
+        let is_of_times = |bound: &Bound| {
+            let Some(other) = &bound.other else { return false };
             let at = [left.index_of_column(&bound.this), right.index_of_column(other)];
-            if bound.rounded || !matches!(at, [Ok(l), Ok(r)] if [l, r] == times) {
-                continue;
+            !bound.rounded && matches!(at, [Ok(l), Ok(r)] if [l, r] == times)
+        };
+        let (mut least, mut most): TimeBand = (None, None);
+        self.residual.retain(|conjunct| {
+            let bounds = bounds(conjunct, left, right);
+            for bound in bounds.iter().filter(|bound| is_of_times(bound)) {
+                let micros = bound.whole_micros();
+                match bound.is_least {
+                    true => least = Some(least.map_or(micros, |l| l.max(micros))),
+                    false => most = Some(most.map_or(micros, |m| m.min(micros))),
+                }
             }
-            // Bounds that are no whole microseconds are drawn wider.
-            if bound.is_least {
-                let micros = bound.micros.floor() as i64;
-                least = Some(least.map_or(micros, |l| l.max(micros)));
-            } else {
-                let micros = bound.micros.ceil() as i64;
-                most = Some(most.map_or(micros, |m| m.min(micros)));
-            }
-        }
+            let sides = if matches!(conjunct, Expr::Between(_)) { 2 } else { 1 };
+            let says_all = |bound| is_of_times(bound) && bound.exact;
+            !(bounds.len() == sides && bounds.iter().all(says_all))
+        });
         (least, most)
     }
 

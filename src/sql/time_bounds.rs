@@ -32,6 +32,20 @@ pub(super) struct Bound {
     pub(super) micros: f64,
     /// Whether rounding on the way (a time as whole seconds) makes this approximate.
     pub(super) rounded: bool,
+    /// Whether the bound is all that the comparison says: times, moved by so many microseconds. A day
+    /// can have 23 hours.
+    pub(super) exact: bool,
+}
+
+impl Bound {
+    /// The bound in whole microseconds, inclusive: one that is no whole number is drawn wider.
+    pub(super) fn whole_micros(&self) -> i64 {
+        let beside = i64::from(self.exact && !self.inclusive);
+        match self.is_least {
+            true => (self.micros.floor() as i64).saturating_add(beside),
+            false => (self.micros.ceil() as i64).saturating_sub(beside),
+        }
+    }
 }
 
 /// The bounds that one conjunct of a condition sets between a column of `this` and one of `other`.
@@ -60,17 +74,22 @@ pub(super) fn bounds(conjunct: &Expr, this: &DFSchema, other: &DFSchema) -> Vec<
 /// How many times a number counts that is taken for seconds, where microseconds count once.
 const SECONDS: f64 = 1e-6;
 
+/// Below this a floating-point number stands for one whole number only.
+const MOST: f64 = (1_i64 << 52) as f64;
+
 /// A sum of columns, each some times, and a constant, in microseconds.
 #[derive(Debug, Default)]
 struct Sum {
     columns: BTreeMap<Column, f64>,
     constant: f64,
     rounded: bool,
+    /// Whether it may be another number than that of the expression.
+    loose: bool,
 }
 
 impl Sum {
-    fn constant(constant: f64) -> Self {
-        Self { constant, ..Self::default() }
+    fn loose(self) -> Self {
+        Self { loose: true, ..self }
     }
 
     fn plus(mut self, other: Self, times: f64) -> Self {
@@ -80,11 +99,12 @@ impl Sum {
         self.columns.retain(|_, factor| *factor != 0.0);
         self.constant += other.constant * times;
         self.rounded |= other.rounded;
+        self.loose |= other.loose;
         self
     }
 
     fn times(self, factor: f64) -> Self {
-        Self::default().plus(self, factor)
+        Self::default().plus(self, factor).loose()
     }
 }
 
@@ -125,6 +145,7 @@ impl Sides<'_> {
             inclusive,
             micros,
             rounded: sum.rounded,
+            exact: !sum.loose && micros.fract() == 0.0 && micros.abs() < MOST,
         })
     }
 
@@ -143,14 +164,17 @@ impl Sides<'_> {
             Expr::Alias(alias) => self.sum(&alias.expr),
             Expr::Column(column) => {
                 let known = [self.this, self.other].into_iter().find(|s| s.has_column(column))?;
-                let factor = match known.field_from_column(column).ok()?.data_type() {
-                    DataType::Timestamp(..) => 1.0,
-                    number if number.is_numeric() => SECONDS,
+                let (factor, loose) = match known.field_from_column(column).ok()?.data_type() {
+                    DataType::Timestamp(..) => (1.0, false),
+                    number if number.is_numeric() => (SECONDS, true),
                     _ => return None,
                 };
-                Some(Sum { columns: [(column.clone(), factor)].into(), ..Sum::default() })
+                Some(Sum { columns: [(column.clone(), factor)].into(), loose, ..Sum::default() })
             }
-            Expr::Literal(value, _) => literal(value).map(Sum::constant),
+            Expr::Literal(value, _) => {
+                let loose = !is_stretch(value);
+                literal(value).map(|constant| Sum { constant, loose, ..Sum::default() })
+            }
             Expr::Negative(inner) => Some(self.sum(inner)?.times(-1.0)),
             Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.computed(left, *op, right),
             Expr::ScalarFunction(call) => match (arithmetic::of_call(call), call.args.as_slice()) {
@@ -191,7 +215,7 @@ impl Sides<'_> {
     /// A time as a number is its seconds, and the other way round.
     fn cast(&self, expr: &Expr, to: &DataType) -> Option<Sum> {
         let from = self.data_type(expr)?;
-        let sum = self.sum(expr)?;
+        let sum = self.sum(expr)?.loose();
         match (&from, to) {
             (DataType::Timestamp(..), number) if number.is_numeric() => {
                 let rounded = sum.rounded || number.is_integer();
@@ -220,6 +244,18 @@ fn literal(value: &ScalarValue) -> Option<f64> {
         ScalarValue::DurationMicrosecond(Some(us))
         | ScalarValue::TimestampMicrosecond(Some(us), _) => Some(*us as f64),
         _ => number_of(value),
+    }
+}
+
+/// Whether a constant is a stretch of time that is always as long.
+fn is_stretch(value: &ScalarValue) -> bool {
+    match value {
+        ScalarValue::IntervalMonthDayNano(Some(i)) => {
+            i.months == 0 && i.days == 0 && i.nanoseconds % 1000 == 0
+        }
+        ScalarValue::IntervalDayTime(Some(i)) => i.days == 0,
+        ScalarValue::DurationMicrosecond(_) => true,
+        _ => false,
     }
 }
 

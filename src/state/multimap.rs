@@ -31,7 +31,7 @@ use super::lookup::Lookup;
 use super::own::own;
 use super::part::{Part, Parts};
 use super::room::Room;
-use super::segments::{Held, Move, Place, SEGMENT_ROWS, Segments, lost, oldest, pick};
+use super::segments::{Move, Place, SEGMENT_ROWS, Segments, lost, oldest};
 use super::{StateShape, key};
 use crate::error::{Error, Result};
 
@@ -192,19 +192,8 @@ impl Multimap {
         if ids.is_empty() {
             return Ok(RecordBatch::new_empty(self.shape.schema.clone()));
         }
-        let mut segments: Vec<Held> = Vec::new();
-        let mut position = vec![usize::MAX; self.segments.numbers()];
-        let mut picked = Vec::with_capacity(ids.len());
-        for &id in ids {
-            let place = self.row(id)?.place;
-            let at = position.get_mut(place.segment as usize).ok_or_else(lost)?;
-            if *at == usize::MAX {
-                *at = segments.len();
-                segments.push(self.segments.get(place.segment).ok_or_else(lost)?.held.clone());
-            }
-            picked.push((*at, place.row as usize));
-        }
-        pick(&segments, &picked)
+        let places = ids.iter().map(|&id| Ok(self.row(id)?.place)).collect::<Result<Vec<_>>>()?;
+        self.segments.pick(&places)
     }
 
     pub(super) fn is_marked(&self, id: RowId) -> Result<bool> {
@@ -268,28 +257,34 @@ impl Multimap {
 
     /// The rows that a watermark lets go, oldest first; of the same time, in the order of arrival.
     pub(super) fn expired(&self, watermark_us: i64) -> Vec<RowId> {
-        // The heap as a tree: what hangs below a row that stays, stays.
-        let heap = self.times.as_slice();
-        let (mut expired, mut open) = (Vec::new(), vec![0]);
-        while let Some(at) = open.pop() {
-            let Some(&Reverse((time, id))) = heap.get(at) else { continue };
-            if time > watermark_us {
-                continue;
-            }
-            let row = &self.rows[id as usize];
-            if row.is(time) {
-                expired.push((time, row.number, id));
-            }
-            open.extend([2 * at + 1, 2 * at + 2]);
-        }
+        let number = |&(time, id): &(i64, u32)| (time, self.rows[id as usize].number, id);
+        let mut expired: Vec<_> = self.past(watermark_us).iter().map(number).collect();
         expired.sort_unstable();
         expired.dedup();
         expired.into_iter().map(|(_, _, id)| RowId(id)).collect()
     }
 
+    /// The times and ids of the rows that a watermark lets go, in no order; some more than once.
+    fn past(&self, watermark_us: i64) -> Vec<(i64, u32)> {
+        // The heap as a tree: what hangs below a row that stays, stays.
+        let heap = self.times.as_slice();
+        let (mut past, mut open) = (Vec::new(), vec![0]);
+        while let Some(at) = open.pop() {
+            let Some(&Reverse((time, id))) = heap.get(at) else { continue };
+            if time > watermark_us {
+                continue;
+            }
+            if self.rows[id as usize].is(time) {
+                past.push((time, id));
+            }
+            open.extend([2 * at + 1, 2 * at + 2]);
+        }
+        past
+    }
+
     /// Removes the rows that a watermark lets go; gives how many went.
     pub(super) fn expire(&mut self, watermark_us: i64) -> Result<usize> {
-        let gone = self.expired(watermark_us);
+        let gone = self.past(watermark_us);
         if gone.len() > self.times.len() / 8 {
             self.times.retain(|Reverse((time, _))| *time > watermark_us);
         } else {
@@ -297,8 +292,10 @@ impl Multimap {
                 self.times.pop();
             }
         }
-        self.remove(&gone)?;
-        Ok(gone.len())
+        // As they lie in memory.
+        let mut gone: Vec<RowId> = gone.into_iter().map(|(_, id)| RowId(id)).collect();
+        gone.sort_unstable();
+        Ok(self.remove(&gone)?.len())
     }
 
     /// All rows as they are now, in the order of their numbers, and the numbers of those in each part.

@@ -222,6 +222,22 @@ impl<T: Copy> Segments<T> {
         }
     }
 
+    /// The rows of some places, in their order.
+    pub(super) fn pick(&self, places: &[Place]) -> Result<RecordBatch> {
+        let mut held: Vec<Held> = Vec::new();
+        let mut position = vec![usize::MAX; self.numbers()];
+        let mut picks = Vec::with_capacity(places.len());
+        for place in places {
+            let at = position.get_mut(place.segment as usize).ok_or_else(lost)?;
+            if *at == usize::MAX {
+                *at = held.len();
+                held.push(self.get(place.segment).ok_or_else(lost)?.held.clone());
+            }
+            picks.push((*at, place.row as usize));
+        }
+        pick(&held, &picks)
+    }
+
     /// Forgets rows that the index does not know any more, and rewrites the segments of which more
     /// than half are forgotten.
     pub(super) fn forget(

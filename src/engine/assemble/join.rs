@@ -45,7 +45,7 @@ impl Cutter<'_> {
         let left = self.side(&goes_by, 0, inputs[0], is_full)?;
         let right = self.side(&goes_by, 1, inputs[1], is_full)?;
         let band = left.time.zip(right.time).and_then(|(left, right)| {
-            let (least_us, most_us) = goes_by.band(node, [left, right]);
+            let (least_us, most_us) = goes_by.take_band(node, [left, right]);
             let is_one = least_us.is_some() || most_us.is_some();
             is_one.then_some(Band { least_us, most_us })
         });

@@ -17,7 +17,8 @@
 //! one without. A row of a preserved side that fails a condition on this side alone can have no match: it comes out at
 //! once. A match is a pair of numbers, of an arriving row and of a kept one; only pairs that have the
 //! same key (and, where the condition says so, lie near to each other in time) are ever made, and the
-//! rest of the condition is computed on many of them at a time.
+//! rest of the condition is computed on many of them at a time. Rows of one side do not see each other, so two
+//! threads seek the matches of a large batch.
 //!
 //! * [`side`]: the columns of one side, on arrival and in state.
 //! * `matching`: from pairs to joined rows.
@@ -37,7 +38,8 @@ use self::side::JoinSide;
 use super::late::drop_late;
 use super::{LateBy, Operator, Processed, StateShape, Watermarks};
 use crate::error::{Error, Result};
-use crate::state::{RowId, StateStore};
+use crate::share::share;
+use crate::state::{RowId, StateStore, StateTable};
 use crate::time::Millis;
 
 /// So many rows arrive in one piece, at least, if there are as many.
@@ -115,10 +117,13 @@ pub struct Join {
     output: SchemaRef,
 }
 
-/// A piece of the rows that arrive on one side.
+/// A piece of the rows that arrive on one side, and what was found for them.
 struct Arrivals {
     rows: RecordBatch,
     matched: Vec<bool>,
+    output: Vec<RecordBatch>,
+    /// The kept rows of the other side that had a match, where that matters.
+    found_there: Vec<RowId>,
 }
 
 impl Join {
@@ -145,17 +150,27 @@ impl Join {
         done: &mut Processed,
     ) -> Result<()> {
         let side = &self.sides[here];
-        for rows in in_pieces(input)? {
-            let (rows, late) = match side.late_column() {
-                Some(column) => drop_late(rows, column, marks.late_ms)?,
-                None => (rows, 0),
-            };
-            done.late += late;
-            let rows = self.pass_own_condition(here, rows, &mut done.output)?;
-            let matched = vec![false; rows.num_rows()];
-            let mut arrivals = Arrivals { rows, matched };
-            self.find_matches(here, &mut arrivals, states, done)?;
-            done.updated += self.keep(here, arrivals, &mut states[here], marks)?;
+        let mut pieces = in_pieces(input)?;
+        for rows in &mut pieces {
+            let late;
+            if let Some(column) = side.late_column() {
+                (*rows, late) = drop_late(rows.clone(), column, marks.late_ms)?;
+                done.late += late;
+            }
+            *rows = self.pass_own_condition(here, rows.clone(), &mut done.output)?;
+        }
+        // What a semi join finds it lets go, and it must not be found again.
+        let at_once = if self.kind == JoinKind::LeftSemi { 1 } else { pieces.len().max(1) };
+        while !pieces.is_empty() {
+            let rest = pieces.split_off(at_once.min(pieces.len()));
+            let there = states[1 - here].table();
+            for arrivals in share(pieces, |rows| self.find_matches(here, rows, there)) {
+                let mut arrivals = arrivals?;
+                done.output.append(&mut arrivals.output);
+                self.note_matches(here, &arrivals, states, done)?;
+                done.updated += self.keep(here, arrivals, &mut states[here], marks)?;
+            }
+            pieces = rest;
         }
         Ok(())
     }
@@ -179,17 +194,13 @@ impl Join {
     }
 
     /// Joins arriving rows with those kept of the other side.
-    fn find_matches(
-        &self,
-        here: usize,
-        arrivals: &mut Arrivals,
-        states: &mut [StateStore],
-        done: &mut Processed,
-    ) -> Result<()> {
+    fn find_matches(&self, here: usize, rows: RecordBatch, table: &StateTable) -> Result<Arrivals> {
         let there = 1 - here;
+        let (matched, output) = (vec![false; rows.num_rows()], Vec::new());
+        let mut arrivals = Arrivals { rows, matched, output, found_there: Vec::new() };
         let seeking = self.sides[here].seeking(&arrivals.rows)?;
-        if seeking.rows.is_empty() || states[there].table().is_empty() {
-            return Ok(());
+        if seeking.rows.is_empty() || table.is_empty() {
+            return Ok(arrivals);
         }
         let own = self.sides[here].own_columns(&arrivals.rows)?;
         let ranges = self.band.map(|band| {
@@ -200,8 +211,6 @@ impl Join {
             });
             ranges.collect()
         });
-        let table = states[there].table();
-        let mut found_there: Vec<RowId> = Vec::new();
         let mut finder = table.find(&seeking.keys, ranges)?;
         while let Some(mut found) = finder.next(PAIRS)? {
             if self.kind == JoinKind::LeftSemi && here == LEFT {
@@ -221,28 +230,42 @@ impl Join {
                 if holds.as_ref().is_none_or(|holds| holds.value(pair)) {
                     arrivals.matched[arrived as usize] = true;
                     if self.minds_matches(there) {
-                        found_there.push(found.rows[pair]);
+                        arrivals.found_there.push(found.rows[pair]);
                     }
                 }
             }
-            found_there.sort_unstable();
-            found_there.dedup();
+            arrivals.found_there.sort_unstable();
+            arrivals.found_there.dedup();
             if self.kind != JoinKind::LeftSemi {
                 let pairs = match holds {
                     Some(holds) => filter_record_batch(&pairs, &holds)?,
                     None => pairs,
                 };
-                done.output.push(self.result(pairs.columns().to_vec())?);
+                arrivals.output.push(self.result(pairs.columns().to_vec())?);
             }
         }
+        Ok(arrivals)
+    }
+
+    /// What becomes of the rows that had a match.
+    fn note_matches(
+        &self,
+        here: usize,
+        arrivals: &Arrivals,
+        states: &mut [StateStore],
+        done: &mut Processed,
+    ) -> Result<()> {
+        let (there, found_there) = (1 - here, &arrivals.found_there);
         if self.kind != JoinKind::LeftSemi {
-            states[there].mark(&found_there)?;
+            states[there].mark(found_there)?;
         } else if here == RIGHT {
-            let left = self.sides[LEFT].own_of_kept(&table.take(&found_there)?)?;
+            let kept = states[LEFT].table().take(found_there)?;
+            let left = self.sides[LEFT].own_of_kept(&kept)?;
             done.output.push(self.result(left.columns().to_vec())?);
-            done.removed += states[LEFT].remove(&found_there)?;
+            done.removed += states[LEFT].remove(found_there)?;
         } else {
             let had_match = BooleanArray::from(arrivals.matched.clone());
+            let own = self.sides[LEFT].own_columns(&arrivals.rows)?;
             let left = filter_record_batch(&own, &had_match)?;
             done.output.push(self.result(left.columns().to_vec())?);
         }
@@ -272,7 +295,7 @@ impl Join {
         state: &mut StateStore,
         marks: Watermarks,
     ) -> Result<usize> {
-        let Arrivals { rows, mut matched } = arrivals;
+        let Arrivals { rows, mut matched, .. } = arrivals;
         let mut stored = self.sides[here].kept_of(&rows)?;
         // The rows of the other side have all been here: what had a match that is enough for it, and
         // what is to go in this batch, need not be kept.
