@@ -32,6 +32,7 @@ use super::table::StateTable;
 use crate::batch::BatchId;
 use crate::durable::{self, Disk, SealError};
 use crate::error::{Error, Result};
+use crate::share::share;
 
 /// The two kinds of files of a state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,12 @@ impl Kind {
         }
     }
 }
+
+/// Fewer rows than this are encoded before a thread has started.
+const WORTH_TWO: usize = if cfg!(test) { 4 } else { 64 * 1024 };
+
+/// The bytes that end an Arrow IPC stream.
+const END: usize = 8;
 
 /// One thing that was done to a table.
 #[derive(Debug, Clone)]
@@ -154,12 +161,34 @@ impl HeadStep {
 /// The bytes of a change, sealed.
 pub(super) fn change(batch: BatchId, shape: &StateShape, steps: &[Step]) -> Result<Vec<u8>> {
     let rows = steps.iter().filter_map(|step| match step {
-        Step::Put(rows) | Step::Add(rows, _) => Some(Ok(rows.clone())),
+        Step::Put(rows) | Step::Add(rows, _) => Some(rows),
         _ => None,
     });
-    let (steps, mut body) = (steps.iter().map(HeadStep::of).collect(), Vec::new());
-    write(&mut body, batch, shape, steps, rows)?;
+    let rows: Vec<&RecordBatch> = rows.collect();
+    let steps: Vec<HeadStep> = steps.iter().map(HeadStep::of).collect();
+    let mut body = Vec::new();
+    if rows.iter().map(|rows| rows.num_rows()).sum::<usize>() < WORTH_TWO {
+        write(&mut body, batch, shape, steps, rows.into_iter().cloned().map(Ok))?;
+    } else {
+        // Of a stream each message is the same, whatever comes before it.
+        let schema = stream(&shape.schema, None)?.len() - END;
+        let messages = share(rows, |rows| stream(&shape.schema, Some(rows)));
+        write(&mut body, batch, shape, steps, std::iter::empty())?;
+        body.truncate(body.len() - END);
+        for message in messages {
+            let message = message?;
+            body.extend_from_slice(&message[schema..message.len() - END]);
+        }
+        body.extend_from_slice(&stream(&shape.schema, None)?[schema..]);
+    }
     Ok(durable::seal(Kind::Change.sealed_as(), &body))
+}
+
+/// A whole stream of no or one record batch.
+fn stream(schema: &SchemaRef, rows: Option<&RecordBatch>) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    write_rows(&mut bytes, schema, rows.cloned().map(Ok))?;
+    Ok(bytes)
 }
 
 /// A whole table as it was at one moment, on its way into a snapshot.
