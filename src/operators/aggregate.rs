@@ -20,16 +20,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StructArray, UInt32Array};
-use arrow::compute::{cast, concat_batches, filter_record_batch, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StructArray};
+use arrow::compute::{cast, concat_batches, filter_record_batch};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 
 use super::late::drop_late;
+use super::panes::{Panes, tumbling_windows};
 use super::partial::PartialAggregates;
 use super::{LateBy, Operator, Processed, StateShape, Watermarks, only};
 use crate::batch::{in_parts, with_rows};
 use crate::error::{Error, Result};
+use crate::share::share;
 use crate::state::{Parts, StateStore};
 use crate::window::WindowSpec;
 
@@ -38,6 +40,9 @@ const FINISHED_AT_ONCE: usize = 64 * 1024;
 
 /// So are they to be merged with what is kept.
 const MERGED_AT_ONCE: usize = if cfg!(test) { 3 } else { 256 * 1024 };
+
+/// Fewer groups than this are finished before a thread has started.
+const WORTH_TWO: usize = if cfg!(test) { 4 } else { 16 * 1024 };
 
 /// More groups than this are not held side by side when they come out: who takes them takes them a
 /// part at a time.
@@ -115,11 +120,12 @@ impl Aggregate {
         let EventTime::Window(column, spec) = self.event_time else {
             return Ok(states);
         };
-        let spread = states
-            .iter()
-            .map(|batch| pane_to_windows(batch, column, spec))
-            .collect::<Result<Vec<_>>>()?;
-        if spec.is_tumbling() { Ok(spread) } else { self.aggregates.merge(spread) }
+        if spec.is_tumbling() {
+            return states.iter().map(|batch| tumbling_windows(batch, column, spec)).collect();
+        }
+        let panes = Panes::new(&self.aggregates.schema(), &states, column, spec)?;
+        drop(states);
+        self.aggregates.merge_each(panes.parts(), |windows| panes.of_windows(windows))
     }
 
     /// Leaves out the groups that nobody wants. It is a matter of windows that overlap: what is asked
@@ -179,19 +185,12 @@ impl Aggregate {
         Ok((kept, late))
     }
 
-    /// Merges states of the batch with those kept of the same groups.
-    fn merge_with_kept(
-        &self,
-        state: &StateStore,
-        fresh: Vec<RecordBatch>,
-    ) -> Result<Vec<RecordBatch>> {
-        let fresh = concat_batches(&self.aggregates.schema(), &fresh)?;
-        let kept = state.table().get(&fresh.columns()[..self.aggregates.groups()])?;
-        if kept.num_rows() == 0 {
-            return Ok(vec![fresh]);
-        }
-        let kept = in_schema(&kept, &self.aggregates.schema())?;
-        self.aggregates.merge(vec![kept, fresh])
+    /// Merges states of the batch with those kept of the same groups, and keeps them; gives them as they
+    /// are now.
+    fn keep(&self, state: &mut StateStore, fresh: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+        let schema = self.aggregates.schema();
+        let fresh = concat_batches(&schema, fresh)?;
+        state.merge(&fresh, &|kept, of, fresh| self.aggregates.merge_into(kept, of, fresh))
     }
 
     /// [`Aggregate::finish`], some thousand groups at a time: each group is in one part only.
@@ -219,19 +218,18 @@ impl Aggregate {
 
     /// Values and columns of the result, from partial states.
     fn finish(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        let without_groups = self.aggregates.groups() == 0;
-        if states.iter().all(|batch| batch.num_rows() == 0) && !without_groups {
+        let schema = self.aggregates.schema();
+        let states = states.iter().map(|batch| in_schema(batch, &schema));
+        let mut states = states.collect::<Result<Vec<_>>>()?;
+        let rows: usize = states.iter().map(RecordBatch::num_rows).sum();
+        if rows == 0 && self.aggregates.groups() > 0 {
             return Ok(vec![]);
         }
-        let states = states
-            .iter()
-            .map(|batch| in_schema(batch, &self.aggregates.schema()))
-            .collect::<Result<Vec<_>>>()?;
-        self.aggregates
-            .finish(states)?
-            .into_iter()
-            .map(|batch| self.result_columns(batch))
-            .collect()
+        if rows < WORTH_TWO {
+            states = vec![concat_batches(&schema, &states)?];
+        }
+        let finish = |batch| self.result_columns(self.aggregates.finish(&batch)?);
+        share(states, finish).into_iter().collect()
     }
 
     fn result_columns(&self, finished: RecordBatch) -> Result<RecordBatch> {
@@ -291,12 +289,10 @@ impl Operator for Aggregate {
         let mut done = Processed { late, ..Processed::default() };
         let mut touched = vec![];
         for piece in in_parts(&fresh, MERGED_AT_ONCE) {
-            for batch in self.merge_with_kept(state, piece)? {
-                done.updated += batch.num_rows();
-                state.put(&batch)?;
-                if self.emit == Emit::Touched {
-                    touched.push(batch);
-                }
+            let kept = self.keep(state, &piece)?;
+            done.updated += kept.iter().map(RecordBatch::num_rows).sum::<usize>();
+            if self.emit == Emit::Touched {
+                touched.extend(kept);
             }
         }
 
@@ -378,32 +374,6 @@ pub(super) fn in_types(
         }
     }
     with_rows(schema, columns, rows)
-}
-
-/// Repeats each row for every window of its pane; the pane's start becomes the window's end.
-fn pane_to_windows(batch: &RecordBatch, column: usize, spec: WindowSpec) -> Result<RecordBatch> {
-    let pane_type = batch.column(column).data_type().clone();
-    let panes = cast(batch.column(column), &DataType::Int64)?;
-    let panes = panes.as_primitive::<Int64Type>();
-    let mut rows: Vec<u32> = Vec::with_capacity(panes.len());
-    let mut ends: Vec<i64> = Vec::with_capacity(panes.len());
-    for (row, &pane) in panes.values().iter().enumerate() {
-        for (_, end) in spec.windows(pane) {
-            rows.push(u32::try_from(row).map_err(|_| {
-                Error::internal("a batch of partial states has more than 4 billion rows")
-            })?);
-            ends.push(end);
-        }
-    }
-    let ends = cast(&(Arc::new(Int64Array::from(ends)) as ArrayRef), &pane_type)?;
-    let spread = if spec.is_tumbling() {
-        batch.clone()
-    } else {
-        take_record_batch(batch, &UInt32Array::from(rows))?
-    };
-    let mut columns = spread.columns().to_vec();
-    columns[column] = ends;
-    Ok(RecordBatch::try_new(batch.schema(), columns)?)
 }
 
 /// The struct of start and end; NULL where there is no window.

@@ -14,6 +14,7 @@
 //! * [`limit`]: the first rows of all.
 //! * [`session`]: groups by sessions, which merge as rows come.
 //! * [`partial`]: the three DataFusion plans that make, merge and finish partial aggregates.
+//! * `panes`: from panes to the windows that overlap.
 //! * [`late`]: the one rule for "too late".
 
 pub mod aggregate;
@@ -21,6 +22,7 @@ pub mod deduplicate;
 pub mod join;
 pub mod late;
 pub mod limit;
+mod panes;
 pub mod partial;
 pub mod session;
 

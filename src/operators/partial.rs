@@ -11,29 +11,72 @@
 //!                               ├─merge──▶ group, state ──finish──▶ group, value
 //! state of the batches before ──┘
 //! ```
+//!
+//! Rows are made into states, and states of unknown groups are merged, by DataFusion's plans, which find out
+//! which rows are of one group. Where that is known, as it is of a state and the one kept of the same
+//! group, DataFusion's accumulators are asked themselves.
 
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch, UInt64Array};
+use arrow::compute::take_arrays;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
+use datafusion::physical_expr::GroupsAccumulatorAdapter;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 
-use crate::batch::Slot;
+use crate::batch::{Slot, with_rows};
 use crate::error::Result;
 use crate::plan;
+use crate::share::share_with;
 
-/// The three plans of one aggregation. Cheap to copy; a copy runs the same plans.
+/// A plan that merges what is in its slot.
+#[derive(Clone)]
+struct Merging {
+    input: Slot,
+    plan: Arc<dyn ExecutionPlan>,
+}
+
+impl Merging {
+    fn run(&self, states: Vec<RecordBatch>, task: &Arc<TaskContext>) -> Result<Vec<RecordBatch>> {
+        self.input.fill(states);
+        let merged = plan::run(&self.plan, task);
+        self.input.fill(vec![]);
+        merged
+    }
+}
+
+/// One aggregation in its three parts. Cheap to copy; a copy runs the same plans.
 #[derive(Clone)]
 pub struct PartialAggregates {
     make: Arc<dyn ExecutionPlan>,
-    merge: Arc<dyn ExecutionPlan>,
-    finish: Arc<dyn ExecutionPlan>,
-    merge_input: Slot,
-    finish_input: Slot,
+    /// Two, which do the same, each for a thread.
+    merge: [Merging; 2],
+    values: Arc<[Value]>,
     groups: usize,
+    finished: SchemaRef,
     task: Arc<TaskContext>,
+}
+
+/// One of the values of an aggregation.
+struct Value {
+    aggregate: Arc<AggregateFunctionExpr>,
+    /// How many columns its state has.
+    columns: usize,
+}
+
+impl Value {
+    /// An accumulator of many groups, or of one `alone`.
+    fn accumulator(&self, alone: bool) -> Result<Box<dyn GroupsAccumulator>> {
+        if self.aggregate.groups_accumulator_supported() && !alone {
+            return Ok(self.aggregate.create_groups_accumulator()?);
+        }
+        let aggregate = self.aggregate.clone();
+        Ok(Box::new(GroupsAccumulatorAdapter::new(move || aggregate.create_accumulator())))
+    }
 }
 
 impl PartialAggregates {
@@ -49,27 +92,31 @@ impl PartialAggregates {
         )?);
         // A FILTER has done its work in `make`.
         let no_filters = vec![None; aggregate.aggr_expr().len()];
-        let over = |mode, name: &'static str| -> Result<(Slot, Arc<dyn ExecutionPlan>)> {
-            let input = Slot::new(name, make.schema());
-            let exec = AggregateExec::try_new(
+        let input = || Slot::new("partial states", make.schema());
+        let over = |input: &Slot, mode| {
+            AggregateExec::try_new(
                 mode,
                 aggregate.group_expr().as_final(),
                 aggregate.aggr_expr().to_vec(),
                 no_filters.clone(),
                 input.leaf(None)?,
                 aggregate.input_schema(),
-            )?;
-            Ok((input, Arc::new(exec)))
+            )
         };
-        let (merge_input, merge) = over(AggregateMode::PartialReduce, "partial states")?;
-        let (finish_input, finish) = over(AggregateMode::Final, "final states")?;
+        let merging = |input: Slot| -> Result<Merging> {
+            let plan = Arc::new(over(&input, AggregateMode::PartialReduce)?);
+            Ok(Merging { input, plan })
+        };
+        let value = |aggregate: &Arc<AggregateFunctionExpr>| -> Result<Value> {
+            let columns = aggregate.state_fields()?.len();
+            Ok(Value { aggregate: aggregate.clone(), columns })
+        };
         Ok(Self {
             groups: aggregate.group_expr().num_group_exprs(),
+            merge: [merging(input())?, merging(input())?],
+            values: aggregate.aggr_expr().iter().map(value).collect::<Result<_>>()?,
+            finished: over(&input(), AggregateMode::Final)?.schema(),
             make,
-            merge,
-            finish,
-            merge_input,
-            finish_input,
             task,
         })
     }
@@ -95,25 +142,86 @@ impl PartialAggregates {
         self.groups
     }
 
-    /// The columns of a finished group: the groups, then the values.
-    pub fn finished_schema(&self) -> SchemaRef {
-        self.finish.schema()
-    }
-
     /// Makes one partial state a group. Older states come first: `first`, `last` and
     /// `collect_list` go by that order.
     pub fn merge(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        self.merge_input.fill(states);
-        let merged = plan::run(&self.merge, &self.task);
-        self.merge_input.fill(vec![]);
-        merged
+        self.merge[0].run(states, &self.task)
+    }
+
+    /// [`PartialAggregates::merge`] of some parts, which have no group in common; two threads share
+    /// them. `states` makes the states of a part.
+    pub fn merge_each<P: Send>(
+        &self,
+        parts: Vec<P>,
+        states: impl Fn(P) -> Result<RecordBatch> + Sync,
+    ) -> Result<Vec<RecordBatch>> {
+        let merged = share_with(&mut self.merge.clone(), parts, |merge, part| {
+            merge.run(vec![states(part)?], &self.task)
+        });
+        Ok(merged.into_iter().collect::<Result<Vec<_>>>()?.concat())
+    }
+
+    /// The states of `newer`, one a group, each merged with an older one: `older` has states of some of
+    /// these groups, `of` the row that each of them has in `newer`.
+    pub fn merge_into(
+        &self,
+        older: &RecordBatch,
+        of: &[usize],
+        newer: &RecordBatch,
+    ) -> Result<RecordBatch> {
+        let groups = numbered_by_age(of, newer.num_rows());
+        let first: Vec<usize> = (0..of.len()).collect();
+        let merged = self.accumulate(&[(older, &first), (newer, &groups)], |accumulator| {
+            Ok(accumulator.state(EmitTo::All)?)
+        })?;
+        let order = UInt64Array::from_iter_values(groups.iter().map(|&group| group as u64));
+        let columns = newer.columns()[..self.groups].iter().cloned();
+        let columns = columns.chain(take_arrays(&merged, &order, None)?);
+        with_rows(&newer.schema(), columns.collect(), newer.num_rows())
     }
 
     /// Turns partial states, one a group, into values.
-    pub fn finish(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
-        self.finish_input.fill(states);
-        let finished = plan::run(&self.finish, &self.task);
-        self.finish_input.fill(vec![]);
-        finished
+    pub fn finish(&self, states: &RecordBatch) -> Result<RecordBatch> {
+        let groups: Vec<usize> = (0..states.num_rows()).collect();
+        let values = self.accumulate(&[(states, &groups)], |accumulator| {
+            Ok(vec![accumulator.evaluate(EmitTo::All)?])
+        })?;
+        let columns = states.columns()[..self.groups].iter().cloned().chain(values);
+        // Without groups there is one row of values even where there is nothing.
+        let rows = if self.groups == 0 { 1 } else { states.num_rows() };
+        with_rows(&self.finished, columns.collect(), rows)
     }
+
+    /// What comes of accumulators that have seen some states, given with the number of each one's group.
+    /// Accumulators want a group to be seen as soon as it is counted: they take the others for not NULL.
+    fn accumulate(
+        &self,
+        states: &[(&RecordBatch, &[usize])],
+        give: impl Fn(&mut dyn GroupsAccumulator) -> Result<Vec<ArrayRef>>,
+    ) -> Result<Vec<ArrayRef>> {
+        let (mut given, mut column) = (Vec::new(), self.groups);
+        for value in self.values.iter() {
+            // The only group, without a key, is there before it is seen.
+            let (alone, next) = (self.groups == 0, column + value.columns);
+            let mut accumulator = value.accumulator(alone)?;
+            let mut count = usize::from(alone);
+            for (states, groups) in states {
+                let columns = &states.columns()[column..next];
+                count = groups.iter().fold(count, |count, group| count.max(group + 1));
+                accumulator.merge_batch(columns, groups, count)?;
+            }
+            given.extend(give(accumulator.as_mut())?);
+            column = next;
+        }
+        Ok(given)
+    }
+}
+
+/// The number of the group of each of so many rows: first come, in this order, the rows of `first`.
+fn numbered_by_age(first: &[usize], rows: usize) -> Vec<usize> {
+    let mut numbers = vec![usize::MAX; rows];
+    first.iter().enumerate().for_each(|(number, &row)| numbers[row] = number);
+    let others = numbers.iter_mut().filter(|number| **number == usize::MAX);
+    others.zip(first.len()..).for_each(|(number, next)| *number = next);
+    numbers
 }

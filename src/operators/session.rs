@@ -137,9 +137,9 @@ impl Sessions {
     /// Values and columns of the result, from partial states.
     fn finish(&self, states: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
         let schema = self.aggregates.schema();
-        let states = states.iter().map(|batch| in_schema(batch, &schema));
-        let finished = self.aggregates.finish(states.collect::<Result<_>>()?)?;
-        finished.into_iter().map(|batch| self.result_columns(&batch)).collect()
+        let finish =
+            |batch| self.result_columns(&self.aggregates.finish(&in_schema(batch, &schema)?)?);
+        states.iter().map(finish).collect()
     }
 
     fn result_columns(&self, finished: &RecordBatch) -> Result<RecordBatch> {

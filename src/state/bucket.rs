@@ -29,6 +29,12 @@ struct Entry {
     place: Place,
 }
 
+/// What makes one row of the row that is kept of a key and its new one: takes some kept rows, for each
+/// which of the new rows has its key, and the new rows; gives these, merged, in their order. Two threads
+/// may use it.
+pub type Merge<'a> =
+    dyn Fn(&RecordBatch, &[usize], &RecordBatch) -> Result<RecordBatch> + Sync + 'a;
+
 /// Rows with distinct keys. The first `keys` columns of every batch are the key.
 pub(super) struct Bucket {
     keys: usize,
@@ -79,41 +85,69 @@ impl Bucket {
         self.segments.get(number)?.held.in_memory()
     }
 
-    /// Adds rows or replaces those of the same key; gives how many were replaced. `now` is the age of
-    /// the rows.
+    /// Adds rows or replaces those of the same key, with which `merge` merges them first; gives the rows as
+    /// they are now, and how many replaced another. `now` is the age of the rows.
     ///
     /// At most [`SEGMENT_ROWS`] rows, whose buffers belong to nobody else (see
     /// [`own`](super::own::own)).
-    pub(super) fn put(&mut self, rows: RecordBatch, hashes: Vec<u64>, now: u64) -> Result<usize> {
+    pub(super) fn put(
+        &mut self,
+        mut rows: RecordBatch,
+        hashes: Vec<u64>,
+        now: u64,
+        merge: Option<&Merge<'_>>,
+    ) -> Result<(RecordBatch, usize)> {
         let keys = rows.columns()[..self.keys].to_vec();
-        self.segments.now = now;
-        let segment = self.segments.add(rows, hashes.clone());
+        let segment = self.segments.next_number();
         if self.index.is_empty() {
             self.index.reserve(hashes.len(), |e| e.hash);
         }
-        let (mut replaced, mut absent) = (Vec::new(), Vec::new());
+        let (mut replaced, mut replacing, mut absent) = (Vec::new(), Vec::new(), Vec::new());
         let mut lookup = Lookup::new(keys.clone(), self.segments.numbers());
-        for (row, hash) in hashes.into_iter().enumerate() {
+        let among = Comparison::new(&keys, &keys)?;
+        for (row, &hash) in hashes.iter().enumerate() {
             let place = Place { segment, row: row as u32 };
-            let same = |e: &Entry| e.hash == hash && lookup.same(&self.segments, row, e.place);
-            let found = self.index.find_mut(hash, same);
-            match lookup.checked(found)? {
-                Some(entry) if entry.place.segment == segment => {
-                    return Err(Error::internal("a key came twice in one put into state"));
+            let same = |e: &Entry| {
+                e.hash == hash
+                    && match e.place.segment == segment {
+                        true => among.same(row, e.place.row as usize),
+                        false => lookup.same(&self.segments, row, e.place),
+                    }
+            };
+            let entry = self.index.entry(hash, same, |e| e.hash);
+            lookup.checked(())?;
+            match entry {
+                Slot::Occupied(mut entry) => {
+                    let was = std::mem::replace(&mut entry.get_mut().place, place);
+                    if was.segment == segment {
+                        return Err(Error::internal("a key came twice in one put into state"));
+                    }
+                    replaced.push(was);
+                    replacing.push(row);
                 }
-                Some(entry) => replaced.push(std::mem::replace(&mut entry.place, place)),
-                None => {
-                    self.index.insert_unique(hash, Entry { hash, place }, |e| e.hash);
+                Slot::Vacant(entry) => {
+                    entry.insert(Entry { hash, place });
                     if self.spilled.is_some() {
                         absent.push((hash, row as u32));
                     }
                 }
             }
         }
+        let on_disk = self.take_spilled(&keys, absent)?;
+        if let Some(merge) = merge {
+            if !replaced.is_empty() {
+                rows = own(merge(&self.segments.pick(&replaced)?, &replacing, &rows)?)?;
+            }
+            if let Some((kept, replacing)) = &on_disk {
+                rows = own(merge(kept, replacing, &rows)?)?;
+            }
+        }
+        self.segments.now = now;
+        self.segments.add(rows.clone(), hashes);
         let Self { segments, index, .. } = self;
         segments.forget(&replaced, &mut |step| follow(index, step))?;
         segments.tidy(segment, &mut |step| follow(index, step))?;
-        Ok(replaced.len() + self.forget_spilled(&keys, absent)?)
+        Ok((rows, replaced.len() + on_disk.map_or(0, |(_, rows)| rows.len())))
     }
 
     /// Puts in those of some rows whose key is not there, of several with one key the first; gives
@@ -176,15 +210,23 @@ impl Bucket {
         Ok(found.into_iter().map(|row| row.probe).collect())
     }
 
-    /// Forgets the rows on disk of some keys, given by hash and position; gives how many there were.
-    fn forget_spilled(&mut self, keys: &[ArrayRef], wanted: Vec<(u64, u32)>) -> Result<usize> {
+    /// Takes the rows on disk of some keys, given by hash and position; gives them with the positions.
+    fn take_spilled(
+        &mut self,
+        keys: &[ArrayRef],
+        wanted: Vec<(u64, u32)>,
+    ) -> Result<Option<(RecordBatch, Vec<usize>)>> {
         let Some(spilled) = self.spilled.as_mut().filter(|_| !wanted.is_empty()) else {
-            return Ok(0);
+            return Ok(None);
         };
         let found = spilled.find(&spilled.encode_keys(keys)?, wanted)?;
+        if found.is_empty() {
+            return Ok(None);
+        }
+        let rows = spilled.decode(found.iter().map(|row| row.bytes.as_slice()))?;
         let places: Vec<SpilledPlace> = found.iter().map(|row| row.place).collect();
         spilled.forget(&places)?;
-        Ok(places.len())
+        Ok(Some((rows, found.iter().map(|row| row.probe as usize).collect())))
     }
 
     /// Sends the rows of some segments to disk.
@@ -219,7 +261,7 @@ impl Bucket {
                 let from = (at * SEGMENT_ROWS) as u32;
                 let picks = UInt32Array::from_iter_values(from..from + hashes.len() as u32);
                 let now = self.segments.now;
-                self.put(take_record_batch(&rows, &picks)?, hashes.to_vec(), now)?;
+                self.put(take_record_batch(&rows, &picks)?, hashes.to_vec(), now, None)?;
             }
         }
         Ok(())

@@ -42,6 +42,7 @@ mod table;
 mod tests;
 mod unique;
 
+pub use bucket::Merge;
 pub use key::normalise;
 pub use memory::Memory;
 pub use multimap::{Finder, Found, RowId};

@@ -12,8 +12,9 @@ use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 
 use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::{concat_batches, take_record_batch};
 
+use super::bucket::Merge;
 use super::file::{self, Everything, Kind, Step};
 use super::memory::Memory;
 use super::multimap::RowId;
@@ -36,6 +37,9 @@ const SNAPSHOT_ROWS: u64 = if cfg!(test) { 4 * CHANGE_ROWS } else { 64 * CHANGE_
 /// As how many rows a change counts at least: to open a small file costs about as much as to put so many.
 /// Without it a large state with tiny changes would be read back from 100,000 files.
 const CHANGE_ROWS: u64 = 256;
+
+/// Fewer rows than this are written side by side with others.
+const SMALL: usize = if cfg!(test) { 4 } else { 4 * 1024 };
 
 /// A snapshot of at most so many bytes, before they are compressed, is written at once: a batch waits for
 /// it some ten milliseconds.
@@ -168,6 +172,15 @@ impl StateStore {
         }
         self.check_memory()?;
         Ok(put)
+    }
+
+    /// Puts rows where there is one a key, which `merge` makes of the row that is kept and its new one. Gives
+    /// the rows as they are kept now, in any order. A part of this batch's change.
+    pub fn merge(&mut self, rows: &RecordBatch, merge: &Merge<'_>) -> Result<Vec<RecordBatch>> {
+        let kept = in_larger(self.table.merge(rows, merge)?)?;
+        kept.iter().for_each(|rows| self.did(Step::Put(rows.clone())));
+        self.check_memory()?;
+        Ok(kept)
     }
 
     /// Puts those rows whose key is not there, of several with one key the first; gives their
@@ -367,4 +380,23 @@ impl StateStore {
             self.removals.push_back(self.path(Kind::Change, old));
         }
     }
+}
+
+/// The same rows in batches that are not small, but for the last one: each costs its own bytes in a change.
+fn in_larger(rows: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    let (mut larger, mut open, mut sum) = (Vec::new(), Vec::new(), 0);
+    let mut left = rows.len();
+    for batch in rows {
+        left -= 1;
+        sum += batch.num_rows();
+        open.push(batch);
+        if sum >= SMALL || left == 0 {
+            larger.push(match <[RecordBatch; 1]>::try_from(std::mem::take(&mut open)) {
+                Ok([one]) => one,
+                Err(several) => concat_batches(&several[0].schema(), &several)?,
+            });
+            sum = 0;
+        }
+    }
+    Ok(larger)
 }

@@ -8,6 +8,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::SchemaRef;
 
+use super::bucket::Merge;
 use super::memory::Memory;
 use super::multimap::{Finder, Found, Multimap, RowId};
 use super::part::{Part, Parts};
@@ -160,6 +161,20 @@ impl StateTable {
         self.several()?.is_marked(row)
     }
 
+    /// [`StateTable::put`] where there is one row a key, which `merge` makes of the row that is there and its
+    /// new one. Gives the rows as they are now, in any order.
+    pub(super) fn merge(
+        &mut self,
+        rows: &RecordBatch,
+        merge: &Merge<'_>,
+    ) -> Result<Vec<RecordBatch>> {
+        self.shape.fits(rows.columns(), self.shape.schema.fields().len(), "stored")?;
+        match &mut self.rows {
+            Rows::Unique(unique) => Ok(unique.put(rows, Some(merge), &mut self.room)?.1),
+            Rows::Several(_) => Err(self.other_kind("one row of each key was to be merged")),
+        }
+    }
+
     /// Adds rows; where there is one a key, a row whose key is there takes the other's place, and
     /// keys are unique within `rows`. The cost follows `rows` alone (amortised).
     ///
@@ -167,7 +182,7 @@ impl StateTable {
     pub fn put(&mut self, rows: &RecordBatch) -> Result<Put> {
         self.shape.fits(rows.columns(), self.shape.schema.fields().len(), "stored")?;
         match &mut self.rows {
-            Rows::Unique(unique) => unique.put(rows, &mut self.room),
+            Rows::Unique(unique) => Ok(unique.put(rows, None, &mut self.room)?.0),
             Rows::Several(_) => {
                 self.add(rows)?;
                 Ok(Put { inserted: rows.num_rows(), replaced: 0 })

@@ -83,6 +83,8 @@ fn all(parts: Parts) -> Vec<RecordBatch> {
 #[derive(Debug, Clone)]
 enum Step {
     Put(Vec<Row>),
+    /// Behind the value that is there comes the new one.
+    Merge(Vec<Row>),
     PutNew(Vec<Row>),
     Expire(i64),
     Seal,
@@ -103,6 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => prop::collection::vec(row(), 0..40).prop_map(Step::Put),
         3 => prop::collection::vec(row(), 0..40).prop_map(Step::PutNew),
+        4 => prop::collection::vec(row(), 0..40).prop_map(Step::Merge),
         2 => (-6i64..26).prop_map(Step::Expire),
         6 => Just(Step::Seal),
         2 => (0usize..5).prop_map(Step::Reopen),
@@ -153,6 +156,19 @@ fn agrees(table: &StateTable, model: &Model) {
     }
 }
 
+/// New values behind those that are kept.
+fn append(kept: &RecordBatch, of: &[usize], new: &RecordBatch) -> Result<RecordBatch> {
+    let (kept, mut rows_of_new) =
+        (rows(std::slice::from_ref(kept)), rows(std::slice::from_ref(new)));
+    for ((key, value), &row) in kept.iter().zip(of) {
+        assert_eq!(key, &rows_of_new[row].0);
+        rows_of_new[row].1.insert_str(0, value);
+    }
+    let values: StringViewArray = rows_of_new.iter().map(|(_, value)| Some(value)).collect();
+    let columns = vec![new.column(0).clone(), new.column(1).clone(), Arc::new(values) as ArrayRef];
+    Ok(RecordBatch::try_new(new.schema(), columns)?)
+}
+
 fn run(steps: Vec<Step>, budget: Option<u64>) {
     let folder = tempfile::tempdir().unwrap();
     let mut store = open_within(folder.path(), None, budget).unwrap();
@@ -182,6 +198,17 @@ fn run(steps: Vec<Step>, budget: Option<u64>) {
                 let inserted = model.len() - before;
                 let put = store.put(&batch(&new)).unwrap();
                 assert_eq!(put, Put { inserted, replaced: new.len() - inserted });
+            }
+            Step::Merge(mut new) => {
+                let mut seen = std::collections::BTreeSet::new();
+                new.retain(|row| seen.insert(key(row)));
+                for row in &new {
+                    model.entry(key(row)).or_default().push_str(&row.2);
+                }
+                let mut now = rows(&store.merge(&batch(&new), &append).unwrap());
+                now.sort();
+                let expected = model.iter().filter(|(key, _)| seen.contains(*key));
+                assert_eq!(now, expected.map(|(k, v)| (k.clone(), v.clone())).collect::<Vec<_>>());
             }
             Step::Expire(watermark) => {
                 let before = model.len();

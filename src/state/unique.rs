@@ -228,7 +228,7 @@ impl Unique {
             bucket.widen(key::times(rows.column(column))?.values().iter().copied());
         }
         let now = self.puts;
-        self.change(name, |bucket| bucket.put(rows, hashes, now))
+        self.change(name, |bucket| Ok(bucket.put(rows, hashes, now, None)?.1))
     }
 
     /// Cuts a bucket in two at its median time, and the halves again, while one is too large and

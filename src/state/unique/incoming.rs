@@ -3,14 +3,14 @@
 //! They are grouped by the bucket that their time belongs to, and each bucket takes its own at once. Buckets know nothing
 //! of each other, so where there are many rows two threads share them.
 
-use arrow::array::{Int64Array, RecordBatch, UInt32Array};
+use arrow::array::{Array, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{max, min, take_record_batch};
 
 use super::{BUCKET_ROWS, Name, Timed, Unique};
 use crate::error::Result;
 use crate::share::share;
 use crate::state::Put;
-use crate::state::bucket::Bucket;
+use crate::state::bucket::{Bucket, Merge};
 use crate::state::key;
 use crate::state::own::own;
 use crate::state::room::Room;
@@ -22,8 +22,8 @@ const WORTH_TWO: usize = if cfg!(test) { 8 } else { 8 * 1024 };
 /// So many rows of a batch are worth a cut before they come.
 const MANY: usize = BUCKET_ROWS / 4;
 
-/// So many buckets take their rows before the memory is looked at.
-const AT_ONCE: usize = 8;
+/// So many rows are put in before the memory is looked at, by buckets that take at most half of them.
+const AT_ONCE: usize = 8 * SEGMENT_ROWS;
 
 /// Rows of a put, prepared.
 struct Incoming {
@@ -35,18 +35,27 @@ struct Incoming {
 }
 
 impl Unique {
-    /// See [`StateTable::put`](crate::state::StateTable::put). Keeps to the room there is in memory.
-    pub(in crate::state) fn put(&mut self, rows: &RecordBatch, room: &mut Room) -> Result<Put> {
+    /// See [`StateTable::put`](crate::state::StateTable::put) and
+    /// [`StateTable::merge`](crate::state::StateTable::merge). Gives the rows as they are kept now, in any
+    /// order. Keeps to the room there is in memory.
+    pub(in crate::state) fn put(
+        &mut self,
+        rows: &RecordBatch,
+        merge: Option<&Merge<'_>>,
+        room: &mut Room,
+    ) -> Result<(Put, Vec<RecordBatch>)> {
         let incoming = self.incoming(rows)?;
         let (rows, hashes, now) = (&incoming.rows, &incoming.hashes, self.puts);
-        let replaced = self.distribute(&incoming, room, |bucket, picks| {
+        let done = self.distribute(&incoming, room, |bucket, picks| {
             let part = take_record_batch(rows, &UInt32Array::from(picks.to_vec()))?;
-            bucket.put(own(part)?, picks.iter().map(|&row| hashes[row as usize]).collect(), now)
+            let hashes = picks.iter().map(|&row| hashes[row as usize]).collect();
+            bucket.put(own(part)?, hashes, now, merge)
         })?;
+        let (put, replaced): (Vec<RecordBatch>, Vec<usize>) = done.into_iter().unzip();
         let replaced = replaced.into_iter().sum();
         let inserted = rows.num_rows() - replaced;
         self.len += inserted;
-        Ok(Put { inserted, replaced })
+        Ok((Put { inserted, replaced }, put))
     }
 
     /// See [`StateTable::put_new`](crate::state::StateTable::put_new). Keeps to the room there is in
@@ -100,13 +109,18 @@ impl Unique {
         let at_once = if rows < WORTH_TWO { 1 } else { AT_ONCE };
         let pieces = groups
             .iter()
-            .flat_map(|(name, picks)| picks.chunks(SEGMENT_ROWS).map(|picks| (*name, picks)));
+            .flat_map(|(name, picks)| picks.chunks(AT_ONCE / 2).map(|picks| (*name, picks)));
         let pieces: Vec<(Name, &[u32])> = pieces.collect();
         let (mut left, mut done) = (&pieces[..], Vec::new());
         while !left.is_empty() {
             // Each bucket once.
             let others = left.windows(2).take_while(|two| two[0].0 != two[1].0).count() + 1;
-            let (round, rest) = left.split_at(others.min(at_once));
+            let mut sum = 0;
+            let fitting = left.iter().take_while(|(_, picks)| {
+                sum += picks.len();
+                sum <= at_once
+            });
+            let (round, rest) = left.split_at(others.min(fitting.count().max(1)));
             done.extend(self.put_round(round, &put)?);
             self.spill(room)?;
             let next = rest.first().map(|(name, _)| name);
@@ -132,7 +146,8 @@ impl Unique {
             taken.push((name, bucket, picks));
         }
         let put = share(taken, |(name, mut bucket, picks)| {
-            let done = put(&mut bucket, picks);
+            let done = picks.chunks(SEGMENT_ROWS).map(|picks| put(&mut bucket, picks));
+            let done: Result<Vec<T>> = done.collect();
             (name, bucket, done)
         });
         let mut all = Vec::with_capacity(round.len());
@@ -141,7 +156,7 @@ impl Unique {
                 *place = bucket;
                 Ok(())
             })?;
-            all.push(done?);
+            all.extend(done?);
         }
         Ok(all)
     }
@@ -231,20 +246,23 @@ impl Unique {
         least.dedup();
         // Group 0 is before the first bucket, the last one is that of the rows without a time.
         let mut groups: Vec<Vec<u32>> = vec![Vec::new(); least.len() + 2];
-        let mut recent = 0;
-        for (row, time) in times.into_iter().flatten().enumerate() {
-            let group = match time {
-                None => least.len() + 1,
-                Some(time) => {
-                    let is_recent = (recent == 0 || least[recent - 1] <= time)
-                        && least.get(recent).is_none_or(|&next| time < next);
-                    if !is_recent {
-                        recent = least.partition_point(|&least| least <= time);
-                    }
-                    recent
-                }
+        let time_of = |row: usize| times.filter(|times| times.is_valid(row)).map(|t| t.value(row));
+        let mut row = 0;
+        while row < rows {
+            let Some(time) = time_of(row) else {
+                groups[least.len() + 1].push(row as u32);
+                row += 1;
+                continue;
             };
-            groups[group].push(row as u32);
+            let group = least.partition_point(|&least| least <= time);
+            let from = group.checked_sub(1).map_or(i64::MIN, |at| least[at]);
+            let until = least.get(group);
+            let is_there = |time| from <= time && until.is_none_or(|&until| time < until);
+            // Rows of a bucket often stand together.
+            let other = (row + 1..rows).find(|&other| !time_of(other).is_some_and(is_there));
+            let end = other.unwrap_or(rows);
+            groups[group].extend(row as u32..end as u32);
+            row = end;
         }
         let names = least.into_iter().map(Some).chain([None]);
         names.zip(groups.into_iter().skip(1)).filter(|(_, picks)| !picks.is_empty()).collect()

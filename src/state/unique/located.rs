@@ -54,9 +54,14 @@ impl Unique {
     }
 
     fn locate(&self, keys: &[ArrayRef], count: usize) -> Result<Located> {
-        let (hashes, times) = (key::hashes(keys, count)?, self.times(keys)?);
         let (mut batches, mut places) = (Vec::new(), vec![None; count]);
-        for (name, picks) in self.by_bucket(times.as_ref(), count) {
+        let mut groups = self.by_bucket(self.times(keys)?.as_ref(), count);
+        groups.retain(|(name, _)| !self.bucket(*name).is_ok_and(|bucket| bucket.len() == 0));
+        if groups.is_empty() {
+            return Ok(Located { batches, places });
+        }
+        let hashes = key::hashes(keys, count)?;
+        for (name, picks) in groups {
             let bucket = self.bucket(name)?;
             let mut lookup = bucket.lookup(keys);
             let mut of_segments: HashMap<u32, usize> = HashMap::new();
