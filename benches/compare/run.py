@@ -52,30 +52,47 @@ def answer_differs(project, work, folder):
     return ask(f"SELECT count(*) FROM (({ours} EXCEPT ALL {theirs}) UNION ALL ({theirs} EXCEPT ALL {ours}))")[0]
 
 
+def side_by_side(a, work, folder):
+    """All files in one batch, and DuckDB in turn: the median seconds of both, and what the table says of them."""
+    ours, theirs, alone, memory, differs = [], [], [], [], None
+    for _ in range(a.runs):
+        with Project(a.program, work.pipeline(folder)) as project:
+            done = project.run()
+            ours.append(done.seconds)
+            memory.append(done.megabytes)
+            if differs is None:
+                differs = answer_differs(project, work, folder)
+        with tempfile.TemporaryDirectory() as out:
+            done = run([sys.executable, f"{HERE}/duck.py", work.name, folder, f"{out}/out.parquet"])
+            theirs.append(done.seconds)
+            alone.append(float(done.out[0]))
+    ours, theirs = median(ours), median(theirs)
+    measured = f"{ours:.2f} s, {median(memory):.0f} MB" + (f", **{differs} rows differ**" if differs else "")
+    return ours, theirs, measured, f"DuckDB {theirs:.2f} s (query {median(alone):.2f}): {ours / theirs:.2f} ×"
+
+
 def bulk(a):
     """Works 1-5 and 12: all files in one batch."""
     folder = a.input("big", round(100 * a.scale) or 1, 20000)
     for number, work in enumerate(works.WORKS, 1):
-        ours, theirs, alone, memory, differs = [], [], [], [], None
-        for _ in range(a.runs):
-            with Project(a.program, work.pipeline(folder)) as project:
-                done = project.run()
-                ours.append(done.seconds)
-                memory.append(done.megabytes)
-                if differs is None:
-                    differs = answer_differs(project, work, folder)
-            with tempfile.TemporaryDirectory() as out:
-                done = run([sys.executable, f"{HERE}/duck.py", work.name, folder, f"{out}/out.parquet"])
-                theirs.append(done.seconds)
-                alone.append(float(done.out[0]))
-        measured = f"{median(ours):.2f} s, {median(memory):.0f} MB" + (f", **{differs} rows differ**" if differs else "")
-        beside = f"DuckDB {median(theirs):.2f} s (query {median(alone):.2f}): {median(ours) / median(theirs):.2f} ×"
+        ours, theirs, measured, beside = side_by_side(a, work, folder)
         if a.spark:
             with tempfile.TemporaryDirectory() as out:
                 seconds, _ = spark(work.name, folder, out)
-                beside += f"; Spark's query alone {seconds:.1f} s: {seconds / median(ours):.0f} × as long"
+                beside += f"; Spark's query alone {seconds:.1f} s: {seconds / ours:.0f} × as long"
         row(number, work.title, measured, beside)
-        IN_SHORT.append((work.title, f"{median(ours):.2f} s", f"{median(theirs):.2f} s", f"{seconds:.1f} s" if a.spark else ""))
+        IN_SHORT.append((work.title, f"{ours:.2f} s", f"{theirs:.2f} s", f"{seconds:.1f} s" if a.spark else ""))
+
+
+def users(a):
+    """Works 2 and 5, whose cost follows the number of users, with few and with many."""
+    for keys, files in ((20, 20), (100, 100), (10_000, 100), (100_000, 100), (1_000_000, 100)):
+        files = round(files * a.scale) or 1
+        folder = a.input("big", files, 20000, keys)
+        for number in (2, 5):
+            work = works.WORKS[number - 1]
+            _, _, measured, beside = side_by_side(a, work, folder)
+            row(number, f"{work.title}, {keys:,} users, {files * 20000:,} rows", measured, beside)
 
 
 def spark(name, folder, out, *more):
@@ -255,7 +272,7 @@ def many(a):
     row(15, f"{count} files of 10 rows in one batch, whole process", f"{median(took):.2f} s")
 
 
-PARTS = {part.__name__: part for part in (bulk, small, long, recovery, live, start, state, spill, generate, many)}
+PARTS = {part.__name__: part for part in (bulk, users, small, long, recovery, live, start, state, spill, generate, many)}
 
 
 def show(head, lines):
@@ -280,10 +297,10 @@ def main():
     a = parser.parse_args()
     a.program = os.path.abspath(a.program)
 
-    def made(name, files, rows):
-        folder = os.path.join(a.inputs, f"{name}-{files}-{rows}-{a.keys}-{a.seed}")
+    def made(name, files, rows, keys=a.keys):
+        folder = os.path.join(a.inputs, f"{name}-{files}-{rows}-{keys}-{a.seed}")
         if not os.path.exists(folder):
-            gen.write(folder + ".tmp", files, rows, a.keys, a.seed)
+            gen.write(folder + ".tmp", files, rows, keys, a.seed)
             os.rename(folder + ".tmp", folder)
         return folder
 
