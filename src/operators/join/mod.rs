@@ -140,7 +140,7 @@ impl Join {
         Self { kind, sides, band, joined, output }
     }
 
-    /// Everything that one side's rows of a batch do; gives how many of them were late.
+    /// Everything that one side's rows of a batch do.
     fn arrive(
         &self,
         here: usize,
@@ -150,14 +150,14 @@ impl Join {
         done: &mut Processed,
     ) -> Result<()> {
         let side = &self.sides[here];
-        let mut pieces = in_pieces(input)?;
-        for rows in &mut pieces {
-            let late;
-            if let Some(column) = side.late_column() {
-                (*rows, late) = drop_late(rows.clone(), column, marks.late_ms)?;
-                done.late += late;
-            }
-            *rows = self.pass_own_condition(here, rows.clone(), &mut done.output)?;
+        let mut pieces = Vec::new();
+        for rows in in_pieces(input)? {
+            let (rows, late) = match side.late_column() {
+                Some(column) => drop_late(rows, column, marks.late_ms)?,
+                None => (rows, 0),
+            };
+            done.late += late;
+            pieces.push(self.pass_own_condition(here, rows, &mut done.output)?);
         }
         // What a semi join finds it lets go, and it must not be found again.
         let at_once = if self.kind == JoinKind::LeftSemi { 1 } else { pieces.len().max(1) };
